@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'READERS', 'LABELS', 'ISOT_HANDLE', 'KAGGLE_INPUT', 'PUBLISHED_FILES', 'WORDS', 'SENTENCES',
-           'TITLES', 'FLAWS', 'SAMPLE_IS_SYNTHETIC', 'SOURCES', 'decode', 'read_delimited', 'read_jsonl',
+           'TITLES', 'FLAWS', 'COPIES', 'SAMPLE_IS_SYNTHETIC', 'SOURCES', 'decode', 'read_delimited', 'read_jsonl',
            'read_parquet', 'read_table', 'read_labels', 'text_column', 'article_table', 'read_isot', 'isot_folders',
            'find_isot', 'download_isot', 'read_published_files', 'fill', 'write_article', 'credit_agency',
            'credit_image', 'blank_title', 'empty_body', 'break_encoding', 'copy_exactly', 'copy_nearly',
@@ -297,55 +297,55 @@ def write_article(
     rng:random.Random # draws voices, sentences and words
     )->tuple: # title and body
     "Write one synthetic article."
-    def voice(): return rng.choices([label, None, 1 - label], [.55, .30, .15])[0]
+    def voice(): return rng.choices([label, None, 1 - label], [.60, .28, .12])[0]
     sentences = [fill(rng.choice(SENTENCES[voice()]), rng) for _ in range(rng.randint(3, 14))]
     return fill(rng.choice(TITLES[voice()]), rng), " ".join(sentences)
 
 # %% ../nbs/01_data.ipynb #8971e485
-def credit_agency(row, rows, rng): row["text"] = f"{rng.choice(WORDS['place']).upper()} (Northwire) - {row['text']}"
-def credit_image(row, rows, rng): row["text"] += " Featured image via Pixelstock"
-def blank_title(row, rows, rng): row["title"] = " " + row["title"]
-def empty_body(row, rows, rng): row.update(text=" ", flaws=set())
+def credit_agency(row, rng): row["text"] = f"{rng.choice(WORDS['place']).upper()} (Northwire) - {row['text']}"
+def credit_image(row, rng): row["text"] += " Featured image via Pixelstock"
+def blank_title(row, rng): row["title"] = " " + row["title"]
+def empty_body(row, rng): row.update(text=" ", flaws=set())
 
-def break_encoding(row, rows, rng):
+def break_encoding(row, rng):
     quoted = f"\u201cIt\u2019s true,\u201d {rng.choice(WORDS['person'])} said. {row['text']}"
     row["text"] = quoted.encode("utf-8").decode("cp1252", errors="ignore")
 
-def copy_exactly(row, rows, rng):
-    original = rng.choice([other for other in rows if other["label"] == row["label"] and other is not row])
-    row.update(title=original["title"], text=original["text"], flaws=set(original["flaws"]))
-
-def copy_nearly(row, rows, rng):
-    copy_exactly(row, rows, rng)
-    row["text"] = row["text"].rstrip() + " " + fill("{person} has more on {topic}.", rng)
-    row["flaws"].discard("empty_body")
-
 FLAWS = [ # name, the class it is planted in (None: both), its share of that class, what it does to a row
     ("broken_encoding", None, .04, break_encoding), ("agency_credit", REAL, .95, credit_agency), ("image_credit", FAKE, .50, credit_image),
-    ("empty_body", None, .015, empty_body), ("title_blank", FAKE, .40, blank_title), ("exact_copy", None, .03, copy_exactly), ("near_copy", None, .06, copy_nearly)]
+    ("empty_body", None, .015, empty_body), ("title_blank", FAKE, .40, blank_title)]
 
 # %% ../nbs/01_data.ipynb #0b42ff63
-SAMPLE_IS_SYNTHETIC = "the built-in sample is synthetic: written by a grammar, about places and people that do not exist"
+def copy_exactly(text, rng): return text
+def copy_nearly(text, rng): return text.rstrip() + " " + fill("{person} has more on {topic}.", rng)
+
+COPIES = [("exact_copy", .03, copy_exactly), ("near_copy", .06, copy_nearly)] # name, share of all rows, the copy's body
+SAMPLE_IS_SYNTHETIC = "the built-in sample, which is synthetic: a grammar wrote it, about places and people that do not exist"
 
 def sample_articles(
-    n:int=600, # rows, half of them fake
+    n:int=600, # rows, about half of them fake
     seed:int=0 # same seed, same articles
     )->pd.DataFrame: # the article table; `attrs["planted"]`: flaw -> ids
     "Write the synthetic sample, with flaws planted."
     rng = random.Random(seed)
     rows = []
-    for number in range(n):
+    for number in range(n - sum(round(share*n) for _, share, _ in COPIES)):
         title, text = write_article(number % 2, rng)
         date = pd.Timestamp(2017, 1, 1) + pd.Timedelta(days=rng.randrange(365))
-        rows.append(dict(id=f"sample-{number}", title=title, text=text, label=number % 2, date=f"{date:%B %d, %Y}",
-            subject=rng.choice(["politics", "economy", "local"]), source="sample", flaws=set()))
+        rows.append(dict(title=title, text=text, label=number % 2, date=f"{date:%B %d, %Y}", subject=rng.choice(["politics", "economy", "local"]), flaws=set()))
     for flaw, label, share, change in FLAWS:
-        candidates = [row for row in rows if label is None or row["label"] == label]
+        candidates = [row for row in rows if label in (None, row["label"])]
         for row in rng.sample(candidates, round(share*len(candidates))):
-            change(row, rows, rng)
+            change(row, rng)
             row["flaws"].add(flaw)
-    articles = pd.DataFrame(rows)[COLUMNS]
-    articles.attrs["planted"] = {flaw: [row["id"] for row in rows if flaw in row["flaws"]] for flaw, *_ in FLAWS}
+    originals = [row for row in rows if "empty_body" not in row["flaws"]]
+    for flaw, share, copied in COPIES:
+        for original in rng.sample(originals, round(share*n)):
+            rows.append({**original, "text": copied(original["text"], rng), "flaws": original["flaws"] | {flaw}})
+    articles = pd.DataFrame(rows).assign(id=[f"sample-{number}" for number in range(n)], source="sample")
+    planted = {flaw: articles.id[[flaw in flaws for flaws in articles.flaws]].tolist() for flaw, *_ in [*FLAWS, *COPIES]}
+    articles = articles[COLUMNS]
+    articles.attrs["planted"] = planted
     return articles
 
 # %% ../nbs/01_data.ipynb #9fb53947
