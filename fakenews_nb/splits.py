@@ -145,4 +145,4 @@ def load_prepared(
     "Load a prepared folder; `DataError` if it is incomplete or was changed."
     from datasets import Dataset, DatasetDict
     manifest = read_manifest(folder)
-    return DatasetDict({name: Dataset.from_parquet(str(Path(folder)/f"{name}.parquet"), cache_dir=None, keep_in_memory=True) for name in SPLITS}), manifest
+    return DatasetDict({name: Dataset.from_pandas(pd.read_parquet(Path(folder)/f"{name}.parquet"), preserve_index=False) for name in SPLITS}), manifest
