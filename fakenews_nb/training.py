@@ -219,7 +219,8 @@ def finetune(
     checkpoint = get_last_checkpoint(str(out/"checkpoints")) if resume and (out/"checkpoints").is_dir() else None
     if checkpoint: say(f"resuming from {checkpoint}")
     seconds, start = read_json(out/RUN_FILE).get("seconds", 0), time.perf_counter()
-    try: trainer.train(resume_from_checkpoint=checkpoint)
+    try:
+        with quiet(): trainer.train(resume_from_checkpoint=checkpoint)
     except OSError as error: raise cannot_write(out, error) from error
     finally:
         seconds += time.perf_counter() - start
