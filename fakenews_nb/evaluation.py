@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from .cleaning import clean_articles, load_rules
 from .core import FAKE, ID2LABEL, REAL, DataError, new_file, say, this_machine
@@ -49,8 +50,7 @@ class Predictions:
     @property
     def probabilities(self)->np.ndarray: # shape (articles, 2), rows add up to 1
         "The softmax of the logits."
-        exponentials = np.exp(self.logits.astype(float) - self.logits.max(axis=1, keepdims=True))
-        return exponentials/exponentials.sum(axis=1, keepdims=True)
+        return softmax(self.logits.astype(float), axis=1)
 
 # %% ../nbs/08_evaluation.ipynb #7db0c415
 def save_predictions(
