@@ -1,0 +1,35 @@
+# Two commands are enough on a machine with Python 3.11 or newer: make demo, make test.
+PYTHON ?= python3
+BIN = .venv/bin
+READY = .venv/.ready
+
+.PHONY: help demo test lab docs readme clean
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
+
+$(READY): settings.ini setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## train and look at a tiny model on the built-in sample, offline
+	$(BIN)/fakenews demo --out demo
+
+test: $(READY)  ## everything that CI runs
+	$(BIN)/python tests/check.py
+
+lab: $(READY)  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab nbs
+
+docs: $(READY)  ## the site, in _docs; needs the program quarto
+	@command -v quarto >/dev/null || { echo "make docs needs the program quarto, version 1.4 or newer: install it from quarto.org/docs/get-started, then call make docs again"; exit 2; }
+	@touch README.md
+	$(BIN)/nbdev_docs
+
+readme: $(READY)  ## README.md from nbs/index.ipynb
+	$(BIN)/python tests/check.py --write-readme
+
+clean:  ## remove what was made here; .venv stays
+	rm -rf _docs _proc build dist demo *.egg-info .pytest_cache .quarto nbs/nbdev.yml
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,128 @@
+"Everything that CI checks, in one command: make test. Ends with a line that counts what passed and what failed."
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+COUNTS = {"passed": 0, "failed": 0}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore::FutureWarning"}
+
+
+def call(*command, cwd=ROOT, timeout=1500):
+    "Run a command; its output is shown only if it fails."
+    env = {**os.environ, **OFFLINE, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
+    if done.returncode: raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
+    return done.stdout
+
+
+def step(name, work):
+    "Run one check, count it and say how long it took."
+    start, problem = time.perf_counter(), None
+    try: work()
+    except Exception as error: problem = error
+    COUNTS["failed" if problem else "passed"] += 1
+    print(f"{'FAILED' if problem else 'passed'}  {name}  ({time.perf_counter() - start:.0f} s)", flush=True)
+    if problem: print(problem, flush=True)
+
+
+def readme():
+    "README.md as nbs/index.ipynb says it: hidden cells, directives and unwanted outputs left out."
+    import nbformat
+    from nbconvert import MarkdownExporter
+    notebook = nbformat.read(ROOT/"nbs"/"index.ipynb", 4)
+    notebook.metadata["language_info"] = {"name": "python"}
+    notebook.cells = [cell for cell in notebook.cells if "#| hide" not in cell.source]
+    for cell in notebook.cells:
+        if cell.cell_type != "code": continue
+        if "#| output: false" in cell.source: cell.outputs = []
+        cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|")).strip()
+    text, _ = MarkdownExporter().from_notebook_node(notebook)
+    return "<!-- made from nbs/index.ipynb by make readme -->\n\n" + text.strip() + "\n"
+
+
+def copy_of_house(folder):
+    "The files that nbdev reads and writes, in another place."
+    for name in ("nbs", "fakenews_nb"): shutil.copytree(ROOT/name, folder/name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    for name in ("settings.ini", "setup.py", "README.md"): shutil.copy(ROOT/name, folder/name)
+
+
+def same_files(folder, name, pattern):
+    "The files of a folder here and in the copy are the same, and there are as many."
+    here, there = ({str(path.relative_to(base)) for path in (base/name).rglob(pattern)} for base in (ROOT, folder))
+    changed = sorted(here ^ there) + [path for path in sorted(here & there) if not filecmp.cmp(ROOT/path, folder/path, shallow=False)]
+    assert here and not changed, f"differ: {', '.join(changed)}"
+
+
+def notebooks_clean():
+    with tempfile.TemporaryDirectory() as folder:
+        copy_of_house(Path(folder))
+        call("nbdev_clean", cwd=folder)
+        same_files(Path(folder), "nbs", "*.ipynb")
+
+
+def library_in_sync():
+    with tempfile.TemporaryDirectory() as folder:
+        copy_of_house(Path(folder))
+        call("nbdev_export", cwd=folder)
+        same_files(Path(folder), "fakenews_nb", "*.py")
+
+
+def readme_in_sync():
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(), "README.md is not what nbs/index.ipynb says: make readme"
+
+
+def pytests():
+    report = Path(tempfile.mkdtemp())/"report.xml"
+    try: call("pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", "--durations=8", "tests")
+    finally:
+        if report.exists():
+            suite = ET.parse(report).getroot().find("testsuite").attrib
+            failed = int(suite["failures"]) + int(suite["errors"])
+            COUNTS["failed"] += failed
+            COUNTS["passed"] += int(suite["tests"]) - failed - int(suite["skipped"])
+            print(f"        pytest: {suite['tests']} tests, {failed} failed, {suite['skipped']} skipped", flush=True)
+
+
+def wheel_in_empty_environment():
+    "Build the wheel, install it with its runtime requirements alone, then ask for help, train, and predict."
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(ROOT, folder/"clone", ignore=shutil.ignore_patterns(".venv", ".git", "demo", "_docs", "_proc", "build", "dist", "*.egg-info", "__pycache__"))
+        call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder/"clone")
+        call(sys.executable, "-m", "venv", folder/"venv")
+        python = folder/"venv"/"bin"/"python"
+        call(python, "-m", "pip", "install", "--quiet", "-c", ROOT/"constraints.txt", next(folder.glob("*.whl")))
+        installed = call(python, "-m", "pip", "list", "--format=freeze").lower()
+        for name in ("nbdev", "fastcore", "jupyterlab"): assert f"{name}==" not in installed, f"{name} came in with the runtime requirements"
+        fakenews = folder/"venv"/"bin"/"fakenews"
+        assert "prepare" in call(fakenews, "--help", cwd=folder)
+        call(fakenews, "prepare", "sample", "--out", folder/"data", cwd=folder)
+        call(fakenews, "train", folder/"data", "--model", "tiny", "--limit", "64", "--epochs", "1", "--max-length", "32", "--out", folder/"run", cwd=folder)
+        assert call(fakenews, "predict", folder/"run", "The council met on Monday.", cwd=folder).split()[0] in ("fake", "real")
+
+
+STEPS = [
+    ("notebooks are clean", notebooks_clean),
+    ("the library is in sync with the notebooks", library_in_sync),
+    ("README is in sync with nbs/index.ipynb", readme_in_sync),
+    *[(f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print")) for path in sorted((ROOT/"nbs").rglob("*.ipynb"))],
+    ("pytest tests", pytests),
+    ("the wheel and its runtime requirements suffice", wheel_in_empty_environment),
+]
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    if "--write-readme" in sys.argv: sys.exit((ROOT/"README.md").write_text(readme(), encoding="utf-8") and None)
+    asked = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
+    for name, work in STEPS:
+        if not asked or any(word in name for word in asked): step(name, work)
+    print(f"{COUNTS['passed']} passed, {COUNTS['failed']} failed")
+    sys.exit(COUNTS["failed"] > 0)

@@ -1,0 +1,189 @@
+"Bad input: each case ends in one readable message and exit code 2, and leaves nothing half-written and nothing overwritten."
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import COMMAND
+
+GOOD = "title,text,label\n" + "".join(f"Title {i},Body number {i} of the council.,{i % 2}\n" for i in range(40))
+
+
+def refused(result, *words):
+    "The command ended with code 2 and a message that holds all of these words."
+    code, out, error = result
+    assert code == 2, (code, out, error)
+    assert "Traceback" not in error and error.startswith("error:") or "\nerror:" in error, error
+    for word in words: assert word in error, (word, error)
+
+
+def files(folder):
+    "Every file below a folder with its bytes."
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name, content, words", [
+    ("columns", "headline,label\na,1\n", ["missing columns", "title", "headline", "bad.csv"]),
+    ("no label", "title,text\na,b\n", ["missing columns", "label", "bad.csv"]),
+    ("broken quote", GOOD + '"never closed,b,1\n', ["broken quotes", "row 41", "line 42", "bad.csv"]),
+    ("quote inside", GOOD + '"a"b,c,1\n', ["broken quotes", "row 41", "bad.csv"]),
+    ("short row", GOOD + "a,1\n", ["2 cells", "3", "row 41", "bad.csv"]),
+    ("latin-1", (GOOD + "Caf\u00e9,b,1\n").encode("latin-1"), ["0xe9", "line 42", "--encoding", "bad.csv"]),
+    ("utf-16", GOOD.encode("utf-16"), ["UTF-16", "--encoding", "bad.csv"]),
+    ("utf-16 without mark", GOOD.encode("utf-16-le"), ["NUL", "line 1", "UTF-16", "bad.csv"]),
+    ("nul", GOOD + "a\0b,c,1\n", ["NUL", "line 42", "bad.csv"]),
+    ("empty file", "", ["empty", "bad.csv"]),
+    ("zero rows", "title,text,label\n", ["no rows", "bad.csv"]),
+    ("one class", GOOD.replace(",0\n", ",1\n"), ["0 fake articles", "bad.csv"]),
+    ("label outside the mapping", GOOD + "a,b,satire\n", ["'satire'", "row 41", "column 'label'", "--labels", "bad.csv"]),
+    ("ids twice", "id," + GOOD.replace("\n", "\nsame,").removesuffix("same,"), ["same", "more than one row"]),
+])
+def test_bad_csv(here, tmp_path, name, content, words):
+    (tmp_path/"bad.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = files(tmp_path)
+    refused(here("prepare", tmp_path/"bad.csv", "--out", tmp_path/"out"), *words)
+    assert files(tmp_path) == before and not (tmp_path/"out").exists()
+
+
+def test_the_good_file_is_accepted_and_a_bom_is_harmless(here, tmp_path):
+    (tmp_path/"good.csv").write_text(GOOD, encoding="utf-8-sig")
+    assert here("prepare", tmp_path/"good.csv", "--out", tmp_path/"out")[0] == 0
+    assert len(pd.read_parquet(tmp_path/"out"/"train.parquet")) == 28
+
+
+def test_stated_encodings(here, tmp_path):
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path/"other.csv").write_bytes((GOOD + "Caf\u00e9,b,1\n").encode(encoding))
+        assert here("prepare", tmp_path/"other.csv", "--encoding", encoding, "--out", tmp_path/encoding)[0] == 0
+        titles = pd.concat([pd.read_parquet(file) for file in (tmp_path/encoding).glob("*.parquet")]).title
+        assert "Caf\u00e9" in set(titles)
+
+
+def test_missing_file_and_folder(here, tmp_path):
+    refused(here("prepare", tmp_path/"no.csv", "--out", tmp_path/"out"), "does not exist", "no.csv")
+    refused(here("prepare", "isot", "--path", tmp_path/"no", "--out", tmp_path/"out"), "does not exist", str(tmp_path/"no"))
+    refused(here("prepare", "isot", "--path", tmp_path, "--out", tmp_path/"out"), "no True.csv and Fake.csv", str(tmp_path))
+    refused(here("train", tmp_path/"no", "--out", tmp_path/"out"), "no corpus", "sample")
+    refused(here("train", tmp_path, "--out", tmp_path/"out"), "not a prepared folder", "fakenews prepare")
+    refused(here("predict", tmp_path/"no", "text"), "no such model folder", str(tmp_path/"no"))
+    refused(here("errors", tmp_path/"no"), "does not exist")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_options(here, prepared, tmp_path):
+    refused(here("prepare", "sample", "--columns", "title", "--out", tmp_path/"out"), "not a list of pairs", "--columns")
+    refused(here("prepare", "sample", "--labels", "a=maybe", "--out", tmp_path/"out"), "neither fake nor real", "--labels")
+    refused(here("train", prepared, "--recipe", "slow", "--out", tmp_path/"out"), "no recipe", "published")
+    assert here("train", prepared, "--epochs", "0", "--out", tmp_path/"out")[0] == 2
+    refused(here("predict", tmp_path), "texts or a file")
+
+
+def test_hub_unreachable(here, prepared, tmp_path):
+    refused(here("train", prepared, "--out", tmp_path/"out"), "huawei-noah/TinyBERT_General_4L_312D", "--model FOLDER", "Kaggle", "--model tiny")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_article_of_ten_megabytes(here, run_folder, tmp_path):
+    huge = "The council met on Monday. "*400_000
+    pd.DataFrame({"text": ["The council met.", huge]}).to_parquet(tmp_path/"in.parquet")
+    code, _, error = here("predict", run_folder, "--file", tmp_path/"in.parquet", "--out", tmp_path/"out.parquet")
+    assert code == 0 and "1 of 2 texts are longer than 128 tokens" in error
+    assert len(huge) > 10_000_000 and len(pd.read_parquet(tmp_path/"out.parquet")) == 2
+
+
+@pytest.mark.parametrize("text", ["12345 !!! ...", "\U0001f600\U0001f602\U0001f30d", " "])
+def test_no_letters(here, run_folder, tmp_path, text):
+    refused(here("predict", run_folder, text), "not one letter")
+    pd.DataFrame({"text": ["The council met.", text]}).to_json(tmp_path/"in.jsonl", orient="records", lines=True)
+    code, _, error = here("predict", run_folder, "--file", tmp_path/"in.jsonl", "--out", tmp_path/"out.csv")
+    assert code == 0 and "1 of 2 texts have no letters (the first is text 2)" in error
+    assert pd.read_csv(tmp_path/"out.csv", keep_default_na=False).predicted_note.tolist() == ["", "no letters: means nothing"]
+
+
+def test_changed_and_missing_splits(here, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path/"data")
+    whole = (tmp_path/"data"/"train.parquet").read_bytes()
+    (tmp_path/"data"/"train.parquet").write_bytes(whole[:-1] + b"x")
+    refused(here("train", tmp_path/"data", "--model", "tiny", "--out", tmp_path/"out"), "changed", "train.parquet", "prepare")
+    (tmp_path/"data"/"train.parquet").write_bytes(whole)
+    (tmp_path/"data"/"test.parquet").unlink()
+    refused(here("train", tmp_path/"data", "--model", "tiny", "--out", tmp_path/"out"), "test split is missing", "test.parquet")
+    (tmp_path/"data"/"manifest.json").write_text("{")
+    refused(here("train", tmp_path/"data", "--model", "tiny", "--out", tmp_path/"out"), "not readable as JSON", "manifest.json")
+    assert not (tmp_path/"out").exists()
+
+
+def test_bad_model_folders(here, run_folder, prepared, tmp_path):
+    def copy(name): return shutil.copytree(run_folder/"model", tmp_path/name)
+    pickled = copy("pickled")
+    (pickled/"model.safetensors").rename(pickled/"pytorch_model.bin")
+    cut = copy("cut")
+    (cut/"model.safetensors").write_bytes((cut/"model.safetensors").read_bytes()[:-1000])
+    head = copy("head")
+    config = json.loads((head/"config.json").read_text())
+    (head/"config.json").write_text(json.dumps({**config, "id2label": {"0": "REAL", "1": "FAKE"}, "label2id": {"REAL": 0, "FAKE": 1}}))
+    encoder = copy("encoder")
+    (encoder/"config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
+    (tmp_path/"empty").mkdir()
+    for folder, words in [(pickled, ["pickle", "not opened"]), (cut, ["damaged or cut short", "model.safetensors"]), (head, ["wrong head", "REAL"]), (encoder, ["wrong head", "BertModel"]), (tmp_path/"empty", ["no config.json"])]:
+        refused(here("predict", folder, "The council met."), *words)
+        refused(here("evaluate", folder, prepared), *words)
+    for folder, words in [(pickled, ["pickle"]), (cut, ["cut short"])]:
+        refused(here("train", prepared, "--model", folder, "--out", tmp_path/"out"), *words)
+    assert not (tmp_path/"out").exists()
+
+
+def test_output_that_is_not_ours(here, prepared, run_folder, tmp_path):
+    (tmp_path/"thesis").mkdir()
+    (tmp_path/"thesis"/"chapter.txt").write_text("mine")
+    (tmp_path/"file").write_text("mine")
+    pd.DataFrame({"text": ["The council met."]}).to_csv(tmp_path/"in.csv", index=False)
+    before = files(tmp_path)
+    for more in ([], ["--overwrite"]):
+        refused(here("prepare", "sample", "--out", tmp_path/"thesis", *more), "not ours", "thesis")
+        refused(here("train", prepared, "--model", "tiny", "--out", tmp_path/"thesis", *more), "not ours", "thesis")
+        refused(here("evaluate", run_folder, prepared, "--out", tmp_path/"thesis", *more), "not ours", "thesis")
+        refused(here("prepare", "sample", "--out", tmp_path/"file", *more), "a folder was expected", "file")
+    refused(here("predict", run_folder, "--file", tmp_path/"in.csv", "--out", tmp_path/"in.csv"), "the file exists", "in.csv")
+    refused(here("demo", "--out", tmp_path/"file"), "file")
+    assert files(tmp_path) == before
+
+
+def test_a_finished_run_is_not_overwritten(here, prepared, run_folder):
+    before = files(run_folder)
+    refused(here("train", prepared, "--model", "tiny", "--out", run_folder), "already holds a result", "--overwrite")
+    assert files(run_folder) == before
+
+
+FULL = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from fakenews_nb.cli import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file size limits")
+@pytest.mark.parametrize("limit, args", [
+    (20_000, ["prepare", "sample", "--out", "OUT"]),
+    (200_000, ["train", "DATA", "--model", "tiny", "--epochs", "1", "--max-length", "32", "--out", "OUT"]),
+    (20_000, ["evaluate", "RUN", "DATA", "--out", "OUT"]),
+    (1_000, ["predict", "RUN", "--file", "IN", "--out", "OUT.csv"]),
+])
+def test_full_disk(prepared, run_folder, tmp_path, limit, args):
+    "The system refuses to write beyond a size, as a full disk does."
+    pd.DataFrame({"text": ["The council met."]*100}).to_csv(tmp_path/"in.csv", index=False)
+    names = {"OUT": tmp_path/"out", "OUT.csv": tmp_path/"out.csv", "DATA": prepared, "RUN": run_folder, "IN": tmp_path/"in.csv"}
+    done = subprocess.run([sys.executable, "-c", FULL, str(limit), *(str(names.get(arg, arg)) for arg in args)], capture_output=True, text=True, timeout=300)
+    refused((done.returncode, done.stdout, done.stderr), "could not write", str(tmp_path/"out"))
+    assert not (tmp_path/"out.csv").exists() and not (tmp_path/"out"/"model").exists() and not (tmp_path/"out"/"manifest.json").exists()
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = subprocess.run([str(COMMAND), "prepare", str(tmp_path/"no.csv"), "--out", str(tmp_path/"out"), "--debug"], capture_output=True, text=True)
+    assert done.returncode != 0 and "Traceback" in done.stderr and "does not exist" in done.stderr
