@@ -71,7 +71,7 @@ def read_label_pairs(
     return pairs and {name: LABELS[value.lower()] for name, value in pairs.items()}
 
 # %% ../nbs/16_cli.ipynb #e2f8e4db
-@app.command("prepare", epilog="Examples:  fakenews prepare sample --out prepared   |   fakenews prepare isot --path ~/isot --out prepared   |   "
+@app.command("prepare", epilog="Examples:\n\nfakenews prepare sample --out prepared\n\nfakenews prepare isot --path ~/isot --out prepared\n\n"
     "fakenews prepare news.csv --columns title=headline,text=body,label=verdict --labels FALSE=fake,TRUE=real --out prepared")
 @guarded
 def prepare_command(
@@ -112,7 +112,7 @@ def print_scores(
     print(f"weighted F1 {scores['f1']:.4f}   accuracy {scores['accuracy']:.4f}   macro F1 {scores['macro_f1']:.4f}   ROC AUC {auc}   wrong {scores['errors']:,} of {scores['n']:,}")
 
 # %% ../nbs/16_cli.ipynb #aef3db8e
-@app.command("train", epilog="Examples:  fakenews train prepared --out runs/first   |   fakenews train prepared --model tiny --epochs 5 --lr 3e-3 --max-length 128 --out runs/tiny   |   "
+@app.command("train", epilog="Examples:\n\nfakenews train prepared --out runs/first\n\nfakenews train prepared --model tiny --epochs 5 --lr 3e-3 --max-length 128 --out runs/tiny\n\n"
     "fakenews train prepared --recipe published --out runs/published")
 @guarded
 def train_command(
@@ -123,7 +123,7 @@ def train_command(
     max_length:int=typer.Option(None, min=8, help="Tokens read of each article; the recipe says 512."),
     epochs:int=typer.Option(None, min=1, help="Passes over the training articles; the recipe says 3."),
     batch_size:int=typer.Option(None, min=1, help="Articles per step, over all GPUs; the recipe says 32."),
-    lr:float=typer.Option(None, min=0, help="Peak learning rate; the recipe says 2e-5."),
+    lr:float=typer.Option(None, min=0, help="Peak learning rate; fast says 5e-5, published 2e-5."),
     seed:int=typer.Option(None, help="Of the new weights and the order; the recipe says 42."),
     limit:int=typer.Option(None, min=2, help="Only so many training articles, for a trial."),
     resume:bool=typer.Option(False, "--resume", help="Go on where a stopped run was."),
@@ -139,7 +139,7 @@ def train_command(
     say(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
 
 # %% ../nbs/16_cli.ipynb #bc284331
-@app.command("evaluate", epilog="Examples:  fakenews evaluate runs/first prepared   |   fakenews evaluate runs/first sample --out elsewhere")
+@app.command("evaluate", epilog="Examples:\n\nfakenews evaluate runs/first prepared\n\nfakenews evaluate runs/first sample --out elsewhere")
 @guarded
 def evaluate_command(
     model:Path=typer.Argument(help="A run folder or a model folder."),
@@ -172,7 +172,7 @@ def evaluate_command(
     print_scores(evaluate_predictions(predictions))
 
 # %% ../nbs/16_cli.ipynb #5eea6796
-@app.command("errors", epilog="Example:  fakenews errors runs/first --top 10")
+@app.command("errors", epilog="Example:\n\nfakenews errors runs/first --top 10")
 @guarded
 def errors_command(
     run:Path=typer.Argument(help="A run folder."),
@@ -186,7 +186,7 @@ def errors_command(
     print(table.assign(title=[title if len(title) <= 60 else title[:57] + "..." for title in table.title]).to_string(index=False))
 
 # %% ../nbs/16_cli.ipynb #049c548b
-@app.command("predict", epilog='Examples:  fakenews predict runs/first "The council met on Monday."   |   fakenews predict runs/first --file news.csv --out judged.csv')
+@app.command("predict", epilog='Examples:\n\nfakenews predict runs/first "The council met on Monday."\n\nfakenews predict runs/first --file news.csv --out judged.csv')
 @guarded
 def predict_command(
     model:Path=typer.Argument(help="A run folder or a model folder."),
@@ -208,7 +208,7 @@ def predict_command(
     for text, verdict in zip(texts, detector.predict(texts).itertuples()): print(f"{verdict.label}\t{verdict.probability:.6f}\t{' '.join(text.split())[:80]}")
 
 # %% ../nbs/16_cli.ipynb #8d7bada3
-@app.command("demo", epilog="Example:  fakenews demo --out demo")
+@app.command("demo", epilog="Example:\n\nfakenews demo --out demo")
 @guarded
 def demo_command(
     out:Path=typer.Option(Path("demo"), help="The folder to make; an earlier demo in it is replaced.")):

@@ -1,4 +1,5 @@
 "The house itself: what is easy to break without noticing."
+import ast
 import re
 import subprocess
 
@@ -22,8 +23,13 @@ def test_one_quarto_file():
 def test_chapter_grammar(path):
     notebook = nbformat.read(path, 4)
     first = notebook.cells[0].source
-    assert re.match(r"# .+\n\n> .+", first), "a title and a one-line blockquote"
+    assert re.fullmatch(r"# .+\n\n> .+", first), "a title and a one-line blockquote, alone: nbdev drops what follows them"
     assert not [cell for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    for cell in notebook.cells:
+        if cell.cell_type != "code" or re.search(r"#\| export|#\| kaggle|nbdev_export\(\)", cell.source): continue
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not (any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes) and any(isinstance(node, (ast.Expr, ast.Assign)) for node in nodes)), \
+            f"imports stand in cells of their own, since building the site runs them: {cell.source[:80]}"
     if path.parent.name == "nbs" and path.stem != "index":
         assert notebook.cells[1].source.startswith("#| default_exp ") and "nbdev_export()" in notebook.cells[-1].source
         assert not [cell for cell in notebook.cells if "#| export" in cell.source and re.search(r"^(from|import) (fastcore|nbdev)", cell.source, re.M)]
