@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tqdm import tqdm
+
 # %% ../nbs/00_core.ipynb #a1b3fa96
 FAKE, REAL = 0, 1
 ID2LABEL = {FAKE: "fake", REAL: "real"}
@@ -68,7 +70,7 @@ class Interrupted(FakeNewsError):
 def say(
     message:str): # one line for the person watching
     "Tell the user something, on standard error."
-    print(message, file=sys.stderr, flush=True)
+    tqdm.write(message, file=sys.stderr)
 
 # %% ../nbs/00_core.ipynb #559fd429
 def set_seed(
@@ -83,8 +85,9 @@ REFUSALS = ("No space left", "File too large", "quota exceeded", "failed writing
 @contextmanager
 def writing(
     path:str|Path): # what is being written
-    "Turn the system's refusal to write, in whatever error a library wraps it, into an `OutputError`."
+    "Turn the system's refusal to write, in whatever error a library wraps it, into an `OutputError` that names `path`."
     try: yield
+    except OutputError as error: raise OutputError(error.what, path, error.fix) from error
     except FakeNewsError: raise
     except Exception as error:
         if not isinstance(error, OSError) and not any(refusal in str(error) for refusal in REFUSALS): raise

@@ -1,6 +1,7 @@
 "Bad input: each case ends in one readable message and exit code 2, and leaves nothing half-written and nothing overwritten."
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ def refused(result, *words):
     "The command ended with code 2 and a message that holds all of these words."
     code, out, error = result
     assert code == 2, (code, out, error)
-    assert "Traceback" not in error and error.startswith("error:") or "\nerror:" in error, error
+    assert "Traceback" not in error and re.search(r"(^|[\n\r]|\x1b\[A)error: ", error), error
     for word in words: assert word in error, (word, error)
 
 
