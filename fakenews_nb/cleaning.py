@@ -82,7 +82,8 @@ def count_rules(
     )->pd.DataFrame: # a row per rule: articles touched, in all and as a share of each class
     "Count the articles each rule changes, per class."
     touched = {rule.name: [] for rule in rules}
-    for pair in zip(articles.title.fillna(""), articles.text.fillna("")):
+    pairs = zip(articles.title.fillna(""), articles.text.fillna(""))
+    for pair in tqdm(pairs, total=len(articles), desc="counting", unit=" articles", delay=2, disable=None, leave=False):
         for rule in rules:
             after = tuple(rule.apply(text) for text in pair)
             touched[rule.name].append(after != pair)

@@ -168,7 +168,7 @@ def evaluate_command(
     if out:
         with new_folder(out, "scores.json", overwrite) as partial:
             save_predictions(predictions, partial/"predictions.parquet")
-            write_json({"made_by": MADE_BY, "model": str(model), "data": about, "scores": write_report(predictions, partial/"report.html", about, title=f"Fake news detector: {model} on {data}")}, partial/"scores.json")
+            write_json({"made_by": MADE_BY, "model": str(model), "data": about, "scores": write_report(predictions, partial/"report.html", {"model": model} | about, title=f"Fake news detector on {Path(data).name}")}, partial/"scores.json")
     print_scores(evaluate_predictions(predictions))
 
 # %% ../nbs/16_cli.ipynb #5eea6796

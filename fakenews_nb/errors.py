@@ -42,21 +42,21 @@ TEMPLATE = """<!doctype html>
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-.cards { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
-.card { flex: 1 1 8rem; background: var(--soft); border-radius: .5rem; padding: .75rem 1rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
+.card { background: var(--soft); border-radius: .5rem; padding: .75rem 1rem; }
 .card b { display: block; font-size: 1.6rem; font-variant-numeric: tabular-nums; }
 .note { background: #fc03; border-radius: .5rem; padding: .75rem 1rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } .figures img { max-width: 100%; height: auto; background: #fff; border-radius: .5rem; padding: .5rem; box-sizing: border-box; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } td.key { white-space: nowrap; width: 12rem; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } td.key { white-space: nowrap; width: 12rem; }
 </style></head><body>
 <h1>{{ title }}</h1><p>{{ subtitle }}</p>
 {% if note %}<p class="note">{{ note }}</p>{% endif %}
 <div class="cards">{% for name, value in cards %}<div class="card"><b>{{ value }}</b>{{ name }}</div>{% endfor %}</div>
 <div class="figures">{% for figure in figures %}<img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.alt }}" width="{{ figure.width }}">{% endfor %}</div>
 {% for section in sections %}<h2>{{ section.title }}</h2><p>{{ section.text }}</p>
-{% if section.rows %}<div class="wide"><table><thead><tr>{% for name in section.columns %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+{% if section.rows %}<div class="wide"><table><thead><tr>{% for name in section.columns %}<th{% if section.rows[0][loop.index0] is number %} class="number"{% endif %}>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in section.rows %}<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% elif loop.first and section.columns|length == 2 %} class="key"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% endif %}
 {% endfor %}</body></html>
@@ -90,7 +90,7 @@ def section(
     table:pd.DataFrame|dict # a table, or keys and values
     )->dict: # for `render`
     "A heading, a sentence and a table."
-    if isinstance(table, dict): table = pd.DataFrame(list(table.items()), columns=["", " "])
+    if isinstance(table, dict): table = pd.DataFrame([(key, str(value)) for key, value in table.items()], columns=["", " "])
     return {"title": title, "text": text, "columns": list(table.columns), "rows": table.to_numpy(dtype=object).tolist()}
 
 # %% ../nbs/09_errors.ipynb #205a8646
@@ -99,7 +99,7 @@ def write_report(
     path:str|Path, # the .html file
     data:dict, # what it ran on: names and values
     run:Run|None=None, # for the curve, the recipe and the times
-    title:str="fakenews_nb: report", # its heading
+    title:str="Fake news detector", # its heading
     top:int=100 # misclassified articles shown
     )->dict: # the scores
     "Write the report as one self-contained HTML file; returns the scores in it."
@@ -119,7 +119,7 @@ def write_report(
             section("Machine and versions", f"{metrics['articles_per_second']:,.0f} articles and {metrics['tokens_per_second']:,.0f} tokens per second in training.", metrics["machine"] | metrics["versions"])]
     note = "The articles are synthetic: this shows that everything works, and nothing about real news." if "synthetic" in str(data.get("origin")) else None
     with new_file(path) as partial:
-        partial.write_text(render(title=title, subtitle=f"{len(predictions):,} test articles", note=note, cards=cards, figures=figures, sections=sections), encoding="utf-8")
+        partial.write_text(render(title=title, subtitle=f"{len(predictions):,} articles judged", note=note, cards=cards, figures=figures, sections=sections), encoding="utf-8")
     return scores
 
 # %% ../nbs/09_errors.ipynb #783d0830
@@ -142,7 +142,7 @@ def finish_run(
     predictions = predict(run.model, dataset["test"].to_pandas(), cleaned_by=tuple(Rule(**rule) for rule in manifest["rules"]), batch_size=run.metrics["recipe"]["eval_batch_size"])
     seconds = time.perf_counter() - start
     save_predictions(predictions, run.folder/"predictions"/"test.parquet")
-    scores = write_report(predictions, run.folder/"report.html", describe_data(manifest), run, title=f"Fake news detector: {asked['model']} on {manifest['source']}")
+    scores = write_report(predictions, run.folder/"report.html", {"model": asked["model"]} | describe_data(manifest), run, title=f"Fake news detector on {manifest['source']}")
     run.metrics.update(test=scores, test_seconds=seconds, test_articles_per_second=len(predictions)/seconds)
     write_json(run.metrics, run.folder/METRICS_FILE)
     return scores

@@ -156,7 +156,7 @@ def training_arguments(
         per_device_eval_batch_size=max(1, recipe.eval_batch_size//devices), learning_rate=recipe.learning_rate, warmup_steps=warmup(recipe, steps),
         weight_decay=recipe.weight_decay, eval_strategy="epoch", save_strategy="epoch", save_total_limit=2, load_best_model_at_end=True,
         metric_for_best_model="f1", greater_is_better=True, logging_steps=max(1, min(100, steps//20)), report_to="none", seed=recipe.seed,
-        dataloader_pin_memory=devices > 0 and this_machine().device == "cuda", disable_tqdm=False, remove_unused_columns=True)
+        dataloader_pin_memory=this_machine().device == "cuda")
 
 # %% ../nbs/07_training.ipynb #743f5e8a
 @dataclass(frozen=True)
@@ -264,8 +264,7 @@ def run_metrics(
     train # the tokenized training articles
     )->dict: # the content of metrics.json
     "Scores, times, throughput and circumstances of a run."
-    history = [entry for entry in trainer.state.log_history]
-    epochs = trainer.state.epoch
+    history, epochs = trainer.state.log_history, trainer.state.epoch
     best = max((entry for entry in history if "eval_f1" in entry), key=lambda entry: entry["eval_f1"])
     return {"validation": {name.removeprefix("eval_"): best[name] for name in ("eval_loss", "eval_accuracy", "eval_f1", "eval_precision", "eval_recall")},
         "best_epoch": best["epoch"], "epochs": epochs, "steps": trainer.state.global_step, "warmup_steps": trainer.args.warmup_steps,
@@ -288,7 +287,7 @@ def plot_history(
     right.plot(scores.epoch, scores.eval_f1, "s-", color="#55a868", label="validation F1")
     best = scores.loc[scores.eval_f1.idxmax()]
     ax.set(xlabel="epoch", ylabel="loss (cross-entropy)", title=f"Validation F1 is best after epoch {best.epoch:g}: {best.eval_f1:.4f}")
-    right.set_ylabel("F1 (weighted)")
-    ax.legend(handles=ax.get_lines() + right.get_lines(), frameon=False, loc="center right")
+    right.set(ylabel="F1 (weighted)", ylim=(min(.9, scores.eval_f1.min() - .02), 1.005))
+    ax.legend(handles=ax.get_lines() + right.get_lines(), frameon=False, loc="upper center", bbox_to_anchor=(.5, -.18), ncol=3)
     for side in (ax, right): side.spines["top"].set_visible(False)
     return ax
