@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECIPES', 'PUBLISHED_STEPS', 'RUN_FILE', 'METRICS_FILE', 'Recipe', 'warmup', 'weighted_scores', 'grouped_order',
            'make_trainer', 'stop_on_interrupt', 'open_run', 'training_arguments', 'Run', 'load_run', 'last_checkpoint',
-           'finetune', 'save_model', 'run_metrics', 'plot_history']
+           'build_trainer', 'train_or_resume', 'finetune', 'save_model', 'run_metrics', 'plot_history']
 
 # %% ../nbs/07_training.ipynb #99eb3a47
 import shutil
@@ -195,6 +195,44 @@ def last_checkpoint(
         except DataError: shutil.rmtree(found.pop())
 
 # %% ../nbs/07_training.ipynb #b7f3056a
+def build_trainer(
+    model, # to fine-tune
+    tokenizer, # its tokenizer
+    train, # a `datasets.Dataset` of articles
+    validation, # another
+    recipe:Recipe, # how to train
+    out:Path, # the run folder
+    callbacks:list=() # `TrainerCallback`s
+    ): # a `transformers.Trainer`, ready to train
+    "Tokenize the articles and set up `Trainer` by the recipe."
+    from transformers import EarlyStoppingCallback
+    tokens = [tokenize(part, tokenizer, recipe.max_length) for part in (train, validation)]
+    steps = -(-len(train)//recipe.batch_size)*recipe.epochs
+    return make_trainer(model, training_arguments(recipe, out, steps, this_machine().devices), collator(tokenizer, recipe.max_length, recipe.padding),
+        *tokens, group_by_length=recipe.group_by_length, processing_class=tokenizer,
+        compute_metrics=lambda result: weighted_scores(result.label_ids, result.predictions.argmax(-1)),
+        callbacks=[EarlyStoppingCallback(recipe.patience), *callbacks])
+
+# %% ../nbs/07_training.ipynb #8990b714
+def train_or_resume(
+    trainer, # see `build_trainer`
+    out:Path, # the run folder
+    resume:bool=False # from the last whole checkpoint, if there is one
+    )->float: # seconds spent training, in this call and in those before it
+    "Train to the end; `Interrupted` on Ctrl-C, after a checkpoint."
+    stop = stop_on_interrupt()
+    trainer.add_callback(stop)
+    checkpoint = last_checkpoint(out) if resume else None
+    if checkpoint: say(f"resuming from {checkpoint}")
+    seconds, start = read_json(out/RUN_FILE).get("seconds", 0), time.perf_counter()
+    with quiet(), writing(out): trainer.train(resume_from_checkpoint=checkpoint)
+    seconds += time.perf_counter() - start
+    write_json({**read_json(out/RUN_FILE), "seconds": seconds}, out/RUN_FILE)
+    if stop.stopped:
+        raise Interrupted(f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is saved", where=out, fix="go on with the same command and --resume")
+    return seconds
+
+# %% ../nbs/07_training.ipynb #32f034e2
 def finetune(
     data:str|Path, # a prepared folder
     out:str|Path, # the run folder
@@ -207,7 +245,6 @@ def finetune(
     callbacks:list=() # more `TrainerCallback`s
     )->Run: # the finished run
     "Fine-tune a model on a prepared folder; `Interrupted` on Ctrl-C, after a checkpoint."
-    from transformers import EarlyStoppingCallback
     dataset, manifest = load_prepared(data)
     train = dataset["train"].select(range(min(limit or len(dataset["train"]), len(dataset["train"]))))
     if len(set(train["label"])) < 2: raise DataError("the training articles are all of one class", where=data, fix="raise --limit, or prepare other data")
@@ -217,26 +254,10 @@ def finetune(
     tokenizer.model_max_length = recipe.max_length
     asked = {"data": str(data), "data_sha256": manifest["sha256"], "model": str(model), "recipe": asdict(recipe), "limit": limit}
     out = open_run(out, asked, resume, overwrite)
-    tokens = {name: tokenize(part, tokenizer, recipe.max_length) for name, part in (("train", train), ("validation", dataset["validation"]))}
-    machine = this_machine()
-    steps = -(-len(train)//recipe.batch_size)*recipe.epochs
-    stop = stop_on_interrupt()
-    trainer = make_trainer(encoder, training_arguments(recipe, out, steps, machine.devices), collator(tokenizer, recipe.max_length, recipe.padding),
-        tokens["train"], tokens["validation"], group_by_length=recipe.group_by_length, processing_class=tokenizer,
-        compute_metrics=lambda result: weighted_scores(result.label_ids, result.predictions.argmax(-1)),
-        callbacks=[EarlyStoppingCallback(recipe.patience), *callbacks, stop])
-    checkpoint = last_checkpoint(out) if resume else None
-    if checkpoint: say(f"resuming from {checkpoint}")
-    seconds, start = read_json(out/RUN_FILE).get("seconds", 0), time.perf_counter()
-    try:
-        with quiet(), writing(out): trainer.train(resume_from_checkpoint=checkpoint)
-    finally:
-        seconds += time.perf_counter() - start
-        write_json({**read_json(out/RUN_FILE), "seconds": seconds}, out/RUN_FILE)
-    if stop.stopped:
-        raise Interrupted(f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is saved", where=out, fix="go on with the same command and --resume")
+    trainer = build_trainer(encoder, tokenizer, train, dataset["validation"], recipe, out, callbacks)
+    seconds = train_or_resume(trainer, out, resume)
     save_model(trainer, tokenizer, [Rule(**rule) for rule in manifest["rules"]], out)
-    metrics = run_metrics(trainer, recipe, machine, manifest, seconds, tokens["train"])
+    metrics = run_metrics(trainer, recipe, manifest, seconds)
     write_json(metrics, out/METRICS_FILE)
     return Run(out, metrics)
 
@@ -258,18 +279,16 @@ def save_model(
 def run_metrics(
     trainer, # after training
     recipe:Recipe, # as used
-    machine, # see `this_machine`
     manifest:dict, # of the data
-    seconds:float, # spent training, evaluations included
-    train # the tokenized training articles
+    seconds:float # spent training, evaluations included
     )->dict: # the content of metrics.json
     "Scores, times, throughput and circumstances of a run."
-    history, epochs = trainer.state.log_history, trainer.state.epoch
+    history, epochs, train = trainer.state.log_history, trainer.state.epoch, trainer.train_dataset
     best = max((entry for entry in history if "eval_f1" in entry), key=lambda entry: entry["eval_f1"])
     return {"validation": {name.removeprefix("eval_"): best[name] for name in ("eval_loss", "eval_accuracy", "eval_f1", "eval_precision", "eval_recall")},
         "best_epoch": best["epoch"], "epochs": epochs, "steps": trainer.state.global_step, "warmup_steps": trainer.args.warmup_steps,
         "train_articles": len(train), "train_seconds": seconds, "articles_per_second": len(train)*epochs/seconds, "tokens_per_second": sum(train["length"])*epochs/seconds,
-        "weights": trainer.model.num_parameters(), "recipe": asdict(recipe), "machine": asdict(machine), "versions": versions(),
+        "weights": trainer.model.num_parameters(), "recipe": asdict(recipe), "machine": asdict(this_machine()), "versions": versions(),
         "data": {key: manifest[key] for key in ("source", "origin", "protocol", "seed", "cleaning", "counts")}, "history": history}
 
 # %% ../nbs/07_training.ipynb #9364b0db
