@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['RECIPES', 'PUBLISHED_STEPS', 'RUN_FILE', 'METRICS_FILE', 'Recipe', 'warmup', 'weighted_scores', 'grouped_order',
            'make_trainer', 'stop_on_interrupt', 'open_run', 'training_arguments', 'Run', 'load_run', 'last_checkpoint',
-           'build_trainer', 'train_or_resume', 'finetune', 'save_model', 'run_metrics', 'plot_history']
+           'progress_in_words', 'build_trainer', 'train_or_resume', 'finetune', 'save_model', 'run_metrics',
+           'plot_history']
 
 # %% ../nbs/07_training.ipynb #99eb3a47
 import shutil
@@ -194,6 +195,15 @@ def last_checkpoint(
         try: return read_json(found[-1]/"trainer_state.json") and str(found[-1])
         except DataError: shutil.rmtree(found.pop())
 
+# %% ../nbs/07_training.ipynb #82a8e53b
+def progress_in_words(): # a `transformers.TrainerCallback`
+    "The usual progress bar, with one line per evaluation instead of dictionaries."
+    from transformers.trainer_callback import ProgressCallback
+    class ProgressInWords(ProgressCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            if "eval_f1" in logs: say(f"epoch {logs['epoch']:g}: validation loss {logs['eval_loss']:.4f}, F1 {logs['eval_f1']:.4f}")
+    return ProgressInWords()
+
 # %% ../nbs/07_training.ipynb #b7f3056a
 def build_trainer(
     model, # to fine-tune
@@ -206,12 +216,15 @@ def build_trainer(
     ): # a `transformers.Trainer`, ready to train
     "Tokenize the articles and set up `Trainer` by the recipe."
     from transformers import EarlyStoppingCallback
+    from transformers.trainer_callback import ProgressCallback
     tokens = [tokenize(part, tokenizer, recipe.max_length) for part in (train, validation)]
     steps = -(-len(train)//recipe.batch_size)*recipe.epochs
-    return make_trainer(model, training_arguments(recipe, out, steps, this_machine().devices), collator(tokenizer, recipe.max_length, recipe.padding),
+    trainer = make_trainer(model, training_arguments(recipe, out, steps, this_machine().devices), collator(tokenizer, recipe.max_length, recipe.padding),
         *tokens, group_by_length=recipe.group_by_length, processing_class=tokenizer,
         compute_metrics=lambda result: weighted_scores(result.label_ids, result.predictions.argmax(-1)),
         callbacks=[EarlyStoppingCallback(recipe.patience), *callbacks])
+    if trainer.pop_callback(ProgressCallback): trainer.add_callback(progress_in_words())
+    return trainer
 
 # %% ../nbs/07_training.ipynb #8990b714
 def train_or_resume(
