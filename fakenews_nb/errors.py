@@ -44,7 +44,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
 .card { background: var(--soft); border-radius: .5rem; padding: .75rem 1rem; }
-.card b { display: block; font-size: 1.6rem; font-variant-numeric: tabular-nums; }
+.card b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 .note { background: #fc03; border-radius: .5rem; padding: .75rem 1rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } .figures img { max-width: 100%; height: auto; background: #fff; border-radius: .5rem; padding: .5rem; box-sizing: border-box; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; width: 100%; }
@@ -57,7 +57,7 @@ th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--
 <div class="figures">{% for figure in figures %}<img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.alt }}" width="{{ figure.width }}">{% endfor %}</div>
 {% for section in sections %}<h2>{{ section.title }}</h2><p>{{ section.text }}</p>
 {% if section.rows %}<div class="wide"><table><thead><tr>{% for name in section.columns %}<th{% if section.rows[0][loop.index0] is number %} class="number"{% endif %}>{{ name }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in section.rows %}<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% elif loop.first and section.columns|length == 2 %} class="key"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
+<tbody>{% for row in section.rows %}<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% elif loop.first and section.columns|length == 2 %} class="key"{% endif %}>{{ "%.4f"|format(cell) if cell is float else cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% endif %}
 {% endfor %}</body></html>
 """
