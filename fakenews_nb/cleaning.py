@@ -19,13 +19,15 @@ from tqdm import tqdm
 from .core import ID2LABEL, REAL, ModelError, read_json, write_json
 
 # %% ../nbs/02_cleaning.ipynb #c8476a4e
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rule:
     "One label-blind replacement; `pattern` is a regular expression, or `FIX_ENCODING`."
     name:str # short, unique
     pattern:str # what is looked for
     replacement:str # what is put in its place
     why:str # what it would otherwise give away
+
+    def __repr__(self): return f"Rule({self.name!r})"
 
     def apply(self,
         text:str # any text

@@ -16,7 +16,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_P
 
 
 def call(*command, cwd=ROOT, timeout=1500):
-    "Run a command; its output is shown only if it fails."
+    "Run a command and give what it printed; `AssertionError` with all of it if it fails."
     env = {**os.environ, **OFFLINE, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
     if done.returncode: raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
@@ -24,13 +24,14 @@ def call(*command, cwd=ROOT, timeout=1500):
 
 
 def step(name, work):
-    "Run one check, count it and say how long it took."
-    start, problem = time.perf_counter(), None
-    try: work()
-    except Exception as error: problem = error
-    COUNTS["failed" if problem else "passed"] += 1
-    print(f"{'FAILED' if problem else 'passed'}  {name}  ({time.perf_counter() - start:.0f} s)", flush=True)
-    if problem: print(problem, flush=True)
+    "Run one check, count it (or what it counted itself: passed, failed, and what to show) and say how long it took."
+    start = time.perf_counter()
+    try: passed, failed, shown = work() or (1, 0, "")
+    except Exception as error: passed, failed, shown = 0, 1, error
+    COUNTS["passed"] += passed
+    COUNTS["failed"] += failed
+    print(f"{'FAILED' if failed else 'passed'}  {name}  ({time.perf_counter() - start:.0f} s)", flush=True)
+    if shown: print(shown, flush=True)
 
 
 def readme():
@@ -80,15 +81,16 @@ def readme_in_sync():
 
 
 def pytests():
-    report = Path(tempfile.mkdtemp())/"report.xml"
-    try: call("pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", "--durations=8", "tests")
-    finally:
-        if report.exists():
-            suite = ET.parse(report).getroot().find("testsuite").attrib
-            failed = int(suite["failures"]) + int(suite["errors"])
-            COUNTS["failed"] += failed
-            COUNTS["passed"] += int(suite["tests"]) - failed - int(suite["skipped"])
-            print(f"        pytest: {suite['tests']} tests, {failed} failed, {suite['skipped']} skipped", flush=True)
+    "The tests in other processes; each one is counted."
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder)/"report.xml"
+        try: output = call("pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", "tests")
+        except AssertionError as error:
+            if not report.exists(): raise
+            output = str(error)
+        suite = ET.parse(report).getroot().find("testsuite").attrib
+    failed, skipped = int(suite["failures"]) + int(suite["errors"]), int(suite["skipped"])
+    return int(suite["tests"]) - failed - skipped, failed, output if failed else f"        {suite['tests']} tests, {skipped} skipped"
 
 
 def wheel_in_empty_environment():
@@ -113,7 +115,7 @@ STEPS = [
     ("notebooks are clean", notebooks_clean),
     ("the library is in sync with the notebooks", library_in_sync),
     ("README is in sync with nbs/index.ipynb", readme_in_sync),
-    *[(f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print")) for path in sorted((ROOT/"nbs").rglob("*.ipynb"))],
+    *[(f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print") and None) for path in sorted((ROOT/"nbs").rglob("*.ipynb"))],
     ("pytest tests", pytests),
     ("the wheel and its runtime requirements suffice", wheel_in_empty_environment),
 ]
