@@ -180,7 +180,8 @@ def errors_command(
     "Print the misclassified test articles of a run."
     from fakenews_nb.errors import misclassified
     from fakenews_nb.evaluation import load_predictions
-    predictions = load_predictions(run/"predictions"/"test.parquet")
+    from fakenews_nb.training import load_run
+    predictions = load_predictions(load_run(run).folder/"predictions"/"test.parquet")
     table = misclassified(predictions, top)
     if not len(table): return print(f"none of the {len(predictions):,} test articles is misclassified")
     print(table.assign(title=[title if len(title) <= 60 else title[:57] + "..." for title in table.title]).to_string(index=False))

@@ -77,7 +77,9 @@ def load_encoder(
     )->tuple: # model with a new two-class head, tokenizer
     "Load a model to fine-tune; `ModelError` if it is not to be had."
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    if str(name) == "tiny": return make_tiny(texts, max_length, seed)
+    if str(name) == "tiny":
+        if not texts: raise ModelError("tiny learns its vocabulary from training texts, and there are none", fix="pass texts=")
+        return make_tiny(texts, max_length, seed)
     place = MODELS.get(str(name), str(name))
     if Path(place).exists() or place.startswith((".", "/")): check_folder(place)
     set_seed(seed)

@@ -116,6 +116,8 @@ def prepare(
     articles = load_articles(source, path, **kwargs)
     prepare_by, rules = PROTOCOLS[protocol]
     if prepare_by is prepare_clean and "split" in articles: say("the files' own split is not used: the clean protocol makes its own")
+    if prepare_by is prepare_published:
+        say("the published protocol cleans by label, which cannot be done for an article to be judged: use it to reproduce numbers, not to build a detector")
     parts, done = prepare_by(articles, seed)
     touched = count_rules(articles, rules).reset_index().to_dict("records") if protocol == "clean" else None
     save_prepared(parts, out, {"source": str(source), "origin": articles.attrs["origin"], "protocol": protocol, "seed": seed, **done,

@@ -70,7 +70,7 @@ def test_missing_file_and_folder(here, tmp_path):
     refused(here("train", tmp_path/"no", "--out", tmp_path/"out"), "no corpus", "sample")
     refused(here("train", tmp_path, "--out", tmp_path/"out"), "not a prepared folder", "fakenews prepare")
     refused(here("predict", tmp_path/"no", "text"), "no such model folder", str(tmp_path/"no"))
-    refused(here("errors", tmp_path/"no"), "does not exist")
+    refused(here("errors", tmp_path/"no"), "not a run folder", "fakenews train")
     assert list(tmp_path.iterdir()) == []
 
 

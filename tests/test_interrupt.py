@@ -31,6 +31,7 @@ def test_ctrl_c_and_resume(prepared, tmp_path):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2 and "--resume" in errors and "Traceback" not in errors
     assert not (out/"model").exists() and not (out/"metrics.json").exists()
+    assert "--resume" in fakenews("errors", out, code=2)[1]
     done = subprocess.run([str(COMMAND), "train", str(prepared), "--model", "tiny", "--epochs", "30", "--lr", "1e-3", "--max-length", "128", "--out", str(out), "--resume"], capture_output=True, text=True)
     assert done.returncode == 0 and "resuming from" in done.stderr and (out/"report.html").is_file()
 
