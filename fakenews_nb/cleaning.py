@@ -16,7 +16,7 @@ import ftfy
 import pandas as pd
 from tqdm import tqdm
 
-from .core import ID2LABEL, REAL, ModelError, read_json, write_json
+from .core import ID2LABEL, MADE_BY, REAL, ModelError, read_json, write_json
 
 # %% ../nbs/02_cleaning.ipynb #c8476a4e
 @dataclass(frozen=True, repr=False)
@@ -102,7 +102,7 @@ def save_rules(
     rules:tuple, # in order
     folder:str|Path): # a model folder
     "Write the rules into a model folder."
-    write_json({"rules": [asdict(rule) for rule in rules]}, Path(folder)/CLEANING_FILE)
+    write_json({"made_by": MADE_BY, "rules": [asdict(rule) for rule in rules]}, Path(folder)/CLEANING_FILE)
 
 def load_rules(
     folder:str|Path # a model folder

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from .cleaning import clean_articles, load_rules
 from .core import FAKE, ID2LABEL, REAL, DataError, new_file, say, this_machine
-from .data import COLUMNS
+from .data import COLUMNS, read_table
 from .models import load_classifier, predict_logits
 from .tokenization import article_texts, encode
 from .training import weighted_scores
@@ -64,7 +64,6 @@ def load_predictions(
     path:str|Path # a .parquet file written by `save_predictions`
     )->Predictions: # in the same order
     "Read predictions; `DataError` if the file is not one of ours."
-    from fakenews_nb.data import read_table
     table = read_table(path)
     missing = [name for name in [*COLUMNS, "logit_fake", "logit_real"] if name not in table]
     if missing: raise DataError(f"not a predictions file: no column {', '.join(missing)}", where=path, fix="make it with: fakenews evaluate MODEL DATA --out FOLDER")

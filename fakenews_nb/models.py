@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .core import ID2LABEL, LABEL2ID, ModelError, set_seed, this_machine
-from .tokenization import encode, train_tokenizer
+from .core import ID2LABEL, LABEL2ID, ModelError, set_seed
+from .tokenization import train_tokenizer
 
 # %% ../nbs/06_models.ipynb #bd06aa89
 MODELS = {"tinybert": "huawei-noah/TinyBERT_General_4L_312D"}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .cleaning import BLANKS_ONLY, RULES, Rule, clean_articles, clean_articles_as_published, count_rules
-from .core import FAKE, ID2LABEL, MADE_BY, REAL, DataError, new_folder, read_json, say, sha256, versions, write_json
+from .cleaning import BLANKS_ONLY, RULES, clean_articles, clean_articles_as_published, count_rules
+from .core import FAKE, ID2LABEL, MADE_BY, REAL, DataError, claim_folder, new_folder, read_json, say, sha256, versions, write_json
 from .data import COLUMNS, load_articles
 
 # %% ../nbs/03_splits.ipynb #b50faae9
@@ -113,6 +113,7 @@ def prepare(
     )->dict: # the manifest
     "Read a corpus, clean it, split it and store it; returns what was done."
     if protocol not in PROTOCOLS: raise DataError(f"no protocol is called {protocol!r}", fix=f"one of {', '.join(PROTOCOLS)}")
+    claim_folder(out, MANIFEST, overwrite)
     articles = load_articles(source, path, **kwargs)
     prepare_by, rules = PROTOCOLS[protocol]
     if prepare_by is prepare_clean and "split" in articles: say("the files' own split is not used: the clean protocol makes its own")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .cleaning import Rule, save_rules
+from .cleaning import CLEANING_FILE, Rule, save_rules
 from .core import MADE_BY, DataError, Interrupted, OutputError, claim_folder, new_folder, read_json, say, this_machine, versions, write_json, writing
 from .models import load_encoder, quiet
 from .splits import load_prepared
@@ -106,19 +106,18 @@ def stop_on_interrupt(): # a `transformers.TrainerCallback`
     "A callback that turns Ctrl-C into a checkpoint and an early end; its `stopped` says whether that happened."
     from transformers import TrainerCallback
     class StopOnInterrupt(TrainerCallback):
-        stopped = False
+        stopped, before = False, None
         def on_train_begin(self, args, state, control, **kwargs):
             def handler(*_):
                 self.stopped = True
                 signal.signal(signal.SIGINT, self.before)
                 say("\nstopping after this step; Ctrl-C again stops at once")
-            self.before = None
             if threading.current_thread() is threading.main_thread(): self.before = signal.signal(signal.SIGINT, handler)
         def on_step_end(self, args, state, control, **kwargs):
             if self.stopped: control.should_save = control.should_training_stop = True
         def on_epoch_end(self, args, state, control, **kwargs):
             if self.stopped and state.epoch % 1: control.should_save = control.should_evaluate = False
-        def on_train_end(self, args, state, control, **kwargs):
+        def restore(self):
             if self.before is not None: signal.signal(signal.SIGINT, self.before)
     return StopOnInterrupt()
 
@@ -238,7 +237,9 @@ def train_or_resume(
     checkpoint = last_checkpoint(out) if resume else None
     if checkpoint: say(f"resuming from {checkpoint}")
     seconds, start = read_json(out/RUN_FILE).get("seconds", 0), time.perf_counter()
-    with quiet(), writing(out): trainer.train(resume_from_checkpoint=checkpoint)
+    try:
+        with quiet(), writing(out): trainer.train(resume_from_checkpoint=checkpoint)
+    finally: stop.restore()
     seconds += time.perf_counter() - start
     write_json({**read_json(out/RUN_FILE), "seconds": seconds}, out/RUN_FILE)
     if stop.stopped:
@@ -281,8 +282,7 @@ def save_model(
     rules:list, # the cleaning of the training texts
     out:Path): # the run folder
     "Write the model folder, and remove every checkpoint but the best."
-    shutil.rmtree(out/"model", ignore_errors=True)
-    with quiet(), new_folder(out/"model", "config.json") as partial:
+    with quiet(), new_folder(out/"model", CLEANING_FILE, overwrite=True) as partial:
         trainer.model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         save_rules(rules, partial)

@@ -16,4 +16,6 @@ def test_published_split_of_all_titles(tmp_path):
     assert {name: len(part) for name, part in parts.items()} == {"train": 31428, "validation": 6735, "test": 6735}
     assert parts["test"].label.value_counts().to_dict() == {0: 3523, 1: 3212}
     assert {name: hashlib.sha256("\n".join(part.id).encode()).hexdigest()[:16] for name, part in parts.items()} == FROZEN
+    seen = set(parts["train"].title.str.strip().str.lower())
+    assert parts["test"].title.str.strip().str.lower().isin(seen).sum() == 1210, "the number on the tutorial's page"
     assert parts["train"].title.iloc[0].startswith("Trump \u2018Diversity Council\u2019") and (parts["train"].text == "").all()
