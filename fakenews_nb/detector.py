@@ -59,7 +59,7 @@ class Detector:
         text # the body; may be missing
         )->str: # what the model reads
         "Clean and join title and body as in training."
-        parts = [clean_text(part if isinstance(part, str) else str(part), self.rules) for part in (title, text) if not pd.isna(part)]
+        parts = [clean_text(part if isinstance(part, str) else str(part), self.rules, field) for field, part in (("title", title), ("text", text)) if not pd.isna(part)]
         return " ".join(part for part in parts if part)
 
 # %% ../nbs/15_detector.ipynb #43e43e4c
