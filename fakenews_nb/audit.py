@@ -164,14 +164,16 @@ def category_feature(
     seed:int=0 # of the folds
     )->pd.DataFrame: # one row, or none if there is nothing to tell apart
     "How well does a column of names tell the class?"
-    from sklearn.preprocessing import TargetEncoder
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.naive_bayes import BernoulliNB
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
     if values.nunique() < 2: return pd.DataFrame(columns=FEATURES)
-    folds = int(min(5, np.bincount(labels, minlength=2).min()))
-    scores = TargetEncoder(target_type="binary", cv=folds, shuffle=True, random_state=seed).fit_transform(values.to_numpy(dtype=object)[:, None], labels).ravel()
+    names, folds = values.to_numpy(dtype=object), StratifiedKFold(int(min(5, np.bincount(labels, minlength=2).min())), shuffle=True, random_state=seed)
+    scores = cross_val_predict(make_pipeline(OneHotEncoder(handle_unknown="ignore"), BernoulliNB()), names[:, None], labels, cv=folds, method="predict_proba")[:, REAL]
     row = number_feature(f"{name} ({values.nunique():,} values)", scores, labels, "metadata", where, "names")
     if row.points_to[0] == "fake": row = row.assign(auc=.5, low=.5, high=.5) # worse than chance on held-out rows: nothing was learned
-    common = values.to_numpy(dtype=object)
-    return row.assign(points_to="both", in_fake=pd.Series(common[labels == FAKE]).mode()[0], in_real=pd.Series(common[labels == REAL]).mode()[0])
+    return row.assign(points_to="both", **{f"in_{word}": f"{pd.Series(names[labels == label]).mode()[0]!r}" for label, word in ID2LABEL.items()})
 
 def metadata_features(
     articles:pd.DataFrame # the article table
@@ -225,7 +227,7 @@ def merge_words(
     overlap:float=.6 # articles with both over articles with either, from which two are one finding
     )->pd.DataFrame: # without those that say the same as a stronger one; `also` lists them
     "Put words that stand in nearly the same articles under the strongest of them."
-    words = words.sort_values("low", ascending=False)
+    words = words.iloc[np.lexsort([-words.low.to_numpy(float), ~beyond(words, GIVEAWAY)])]
     chosen = matrix[:, words.index.to_numpy(dtype=int)].astype(bool).astype(np.int64)
     both = np.asarray((chosen.T @ chosen).todense())
     counts = both.diagonal()
@@ -244,7 +246,7 @@ def snippet(
     around:int=30 # characters before and after
     )->str: # a piece of an article
     "Show a feature in an article of the class it points to; metadata in the commonest way it stands in both."
-    if feature.unit == "names": return f"fake: {feature.in_fake!r}; real: {feature.in_real!r}"
+    if feature.unit == "names": return f"fake: {feature.in_fake}; real: {feature.in_real}"
     mine = articles[articles.label == (REAL if feature.points_to == "real" else FAKE)][feature.where].fillna("")
     if feature.kind == "word":
         pattern = re.compile(r"(?<!\w)" + r"\W+".join(map(re.escape, feature.what.split())) + r"(?!\w)", re.I)
@@ -444,7 +446,7 @@ def verdict(
     "What was found, in three plain sentences."
     copies, best = report.copies, report.probes.macro_f1["all words (TF-IDF)"]
     exact, near = copies["test articles that are copies of training articles"], copies["test articles that are near-copies of training articles"]
-    one = f"{exact:,} of {copies['test']:,} test articles ({percent(exact/copies['test'])}) repeat a training article and {near:,} more nearly do: a model can know them by heart." if report.leaked \
+    one = f"{report.leaked:,} of {copies['test']:,} test articles ({percent(report.leaked/copies['test'])}) repeat a training article, {exact:,} in the same words and {near:,} nearly so: a model can know them by heart." if report.leaked \
         else f"None of the {copies['test']:,} test articles is a copy or near-copy of a training article."
     found = list(report.giveaways.itertuples())
     shown = "; ".join(map(finding, found[:4])) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
@@ -475,7 +477,8 @@ def shown_shortcuts(
     rows = shortcuts[shortcuts.verdict != "fine"].head(top)
     table = pd.DataFrame({"feature": rows.what, "in": rows["where"], "verdict": rows.verdict, "in fake": [value(*pair) for pair in zip(rows.in_fake, rows.unit)],
         "in real": [value(*pair) for pair in zip(rows.in_real, rows.unit)], "AUC": [f"{auc:.3f}" for auc in rows.auc], "95 %": [f"{low:.3f} to {high:.3f}" for low, high in zip(rows.low, rows.high)]})
-    if examples: table = table.assign(**{"also": [also[:60] for also in rows["also"]], "example": rows.example.to_numpy(dtype=object)})
+    table["also"] = [also if len(also) <= 60 else also[:57] + "..." for also in rows["also"]]
+    if examples: table = table.assign(example=rows.example.to_numpy(dtype=object))
     return table
 
 def shown_probes(

@@ -125,7 +125,7 @@ def count_rules(
             after = tuple(rule.apply(text, field) for text, field in zip(pair, ("title", "text")))
             touched[rule.name].append(after != pair)
             pair = after
-    flags = pd.DataFrame(touched, dtype=bool)
+    flags = pd.DataFrame(touched, index=range(len(articles)), dtype=bool)
     counts = pd.DataFrame({"articles": flags.sum()})
     for label, name in ID2LABEL.items(): counts[f"share_of_{name}"] = flags[(articles.label == label).to_numpy()].mean().round(4)
     counts["auc"] = (.5 + (counts.share_of_real - counts.share_of_fake).abs()/2).round(4)
