@@ -49,7 +49,7 @@ def auc_interval(
     wins = (ranks[real] - rankdata(values[real]))/n
     losses = 1 - (ranks[~real] - rankdata(values[~real]))/real.sum()
     error = np.sqrt(wins.var(ddof=1)/len(wins) + losses.var(ddof=1)/n)
-    return float(wins.mean()), max(0., wins.mean() - Z*error), min(1., wins.mean() + Z*error)
+    return float(wins.mean()), float(max(0, wins.mean() - Z*error)), float(min(1, wins.mean() + Z*error))
 
 # %% ../nbs/04_audit.ipynb #906d104b
 FEATURES = ["what", "kind", "where", "in_fake", "in_real", "unit", "auc", "low", "high", "purity", "reach", "points_to"]
@@ -213,7 +213,8 @@ def find_shortcuts(
         words, matrix = word_features(texts, labels, where, least)
         if matrix is not None: found.append(merge_words(words[beyond(words, STRONG)], matrix))
         found += [character_features(texts, labels, where, least), trait_features(texts, labels, where)]
-    features = pd.concat([table for table in found if len(table)], ignore_index=True)
+    found = [table for table in found if len(table)]
+    features = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=FEATURES)
     verdict = np.select([beyond(features, GIVEAWAY), beyond(features, STRONG)], ["giveaway", "strong"], "fine")
     features = features.assign(verdict=verdict, also=features["also"].fillna("") if "also" in features else "")
     order = pd.Series(verdict).map({"giveaway": 0, "strong": 1, "fine": 2})
@@ -225,9 +226,9 @@ def merge_words(
     words:pd.DataFrame, # features of words; the index is their column in the matrix
     matrix, # sparse, articles x words
     overlap:float=.6 # articles with both over articles with either, from which two are one finding
-    )->pd.DataFrame: # without those that say the same as a stronger one; `also` lists them
-    "Put words that stand in nearly the same articles under the strongest of them."
-    words = words.iloc[np.lexsort([-words.low.to_numpy(float), ~beyond(words, GIVEAWAY)])]
+    )->pd.DataFrame: # without those that say the same as another; `also` lists them
+    "Put words that stand in nearly the same articles under the purest of them, the longer one if they are alike."
+    words = words.iloc[np.lexsort([-words.what.str.split().str.len(), -words.low.to_numpy(float), -words.purity.to_numpy(float).round(3), ~beyond(words, GIVEAWAY)])]
     chosen = matrix[:, words.index.to_numpy(dtype=int)].astype(bool).astype(np.int64)
     both = np.asarray((chosen.T @ chosen).todense())
     counts = both.diagonal()
