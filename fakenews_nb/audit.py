@@ -6,9 +6,10 @@
 __all__ = ['Z', 'FEATURES', 'TRAITS', 'GIVEAWAY', 'STRONG', 'PROBES', 'CLASS_COLORS', 'wilson', 'auc_interval', 'shares_table',
            'word_features', 'character_features', 'words_in', 'share_of_words', 'trait_features', 'number_feature',
            'category_feature', 'metadata_features', 'beyond', 'find_shortcuts', 'merge_words', 'snippet', 'find_copies',
-           'metadata_of', 'whole_texts', 'run_probes', 'compare_levels', 'compare_sides', 'AuditReport', 'percent',
-           'finding', 'verdict', 'advice', 'shown_shortcuts', 'shown_probes', 'shown_levels', 'tables',
-           'plot_shortcuts', 'plot_probes', 'report_page', 'report_data', 'audit', 'audit_source']
+           'metadata_of', 'whole_texts', 'run_probes', 'compare_levels', 'compare_sides', 'AuditReport',
+           'report_ending', 'percent', 'finding', 'verdict', 'advice', 'shown_shortcuts', 'shown_probes',
+           'shown_levels', 'tables', 'plot_shortcuts', 'plot_probes', 'report_page', 'report_data', 'audit',
+           'audit_source']
 
 # %% ../nbs/04_audit.ipynb #1781acf5
 import re
@@ -419,12 +420,18 @@ class AuditReport:
         path:str|Path # an .html or a .json file
         )->Path: # the same
         "Write the report as a page or as data; `DataError` for another ending."
-        path = Path(path)
-        if path.suffix.lower() == ".json": write_json(report_data(self), path)
-        elif path.suffix.lower() == ".html":
+        if report_ending(path) == ".json": write_json(report_data(self), path)
+        else:
             with new_file(path) as partial: partial.write_text(report_page(self), encoding="utf-8")
-        else: raise DataError(f"a report is written as .html or .json, not as {path.suffix or 'a file without ending'!r}", where=path, fix="choose another --out")
-        return path
+        return Path(path)
+
+def report_ending(
+    path:str|Path # a file to be written
+    )->str: # ".html" or ".json"
+    "The kind of file a report is written as; `DataError` for another ending."
+    ending = Path(path).suffix.lower()
+    if ending not in (".html", ".json"): raise DataError(f"a report is written as .html or .json, not as {Path(path).name!r}", where=path, fix="choose another --out")
+    return ending
 
 # %% ../nbs/04_audit.ipynb #0f60915f
 def percent(
@@ -474,10 +481,12 @@ def shown_shortcuts(
     examples:bool=False # with pieces of articles
     )->pd.DataFrame: # for people
     "The most telling features as a table for people."
-    def value(value, unit): return percent(value) if unit == "share" else value if isinstance(value, str) else f"{value:.3g} {unit}"
+    def value(value, unit):
+        if isinstance(value, str): return value
+        return percent(value) if unit == "share" else f"{percent(value)} {unit}" if unit.startswith("of ") else f"{value:.3g} {unit}"
     rows = shortcuts[shortcuts.verdict != "fine"].head(top)
     table = pd.DataFrame({"feature": rows.what, "in": rows["where"], "verdict": rows.verdict, "in fake": [value(*pair) for pair in zip(rows.in_fake, rows.unit)],
-        "in real": [value(*pair) for pair in zip(rows.in_real, rows.unit)], "AUC": [f"{auc:.3f}" for auc in rows.auc], "95 %": [f"{low:.3f} to {high:.3f}" for low, high in zip(rows.low, rows.high)]})
+        "in real": [value(*pair) for pair in zip(rows.in_real, rows.unit)], "AUC": [f"{auc:.3f}" for auc in rows.auc], "95 %": [f"{low:.3f}\u2013{high:.3f}" for low, high in zip(rows.low, rows.high)]})
     table["also"] = [also if len(also) <= 60 else also[:57] + "..." for also in rows["also"]]
     if examples: table = table.assign(example=rows.example.to_numpy(dtype=object))
     return table
@@ -488,7 +497,7 @@ def shown_probes(
     "The probes as a table for people."
     number = lambda value: "" if pd.isna(value) else f"{value:.3f}"
     return pd.DataFrame({"what the model sees": probes.index, "macro-F1": probes.macro_f1.map(number), "accuracy": probes.accuracy.map(number),
-        "95 %": [f"{low:.3f} to {high:.3f}" if pd.notna(low) else "" for low, high in zip(probes.accuracy_low, probes.accuracy_high)], "AUC": probes.auc.map(number)})
+        "95 %": [f"{low:.3f}\u2013{high:.3f}" if pd.notna(low) else "" for low, high in zip(probes.accuracy_low, probes.accuracy_high)], "AUC": probes.auc.map(number)})
 
 def shown_levels(
     levels:pd.DataFrame # see `compare_levels`
@@ -550,7 +559,7 @@ def report_page(
     cards = [("giveaways", f"{len(report.giveaways)}"), ("strong features", f"{(report.shortcuts.verdict == 'strong').sum()}"), ("test articles leaked", f"{report.leaked:,} of {report.copies['test']:,}"),
         ("macro-F1 of word counts", "n/a" if pd.isna(best) else f"{best:.3f}"), ("verdict", "pass" if report.passed else "mend first")]
     auc, low, high = report.adversary
-    sections = [section("Verdict", "What was found.", pd.DataFrame({"": [1, 2, 3], "finding": verdict(report)})), section("What to do", advice(report), pd.DataFrame()),
+    sections = [section("What to do", advice(report), pd.DataFrame()),
         section("Shortcuts", "Each feature alone, the most telling first. Giveaway: AUC of at least .90, or in at least 15 % of one class and at least 95 % pure there; strong: .70, or 5 % and 90 %; all at the unfavourable end of the 95 % interval. "
             "For a number the class medians are shown.", shown_shortcuts(report.shortcuts, 100, examples=True)),
         section("Copies", f"Copies agree in all letters and digits; near-copies share at least {percent(THRESHOLD, 0)} of their pairs of neighbouring words.", tables(report)["Copies"]),
@@ -560,7 +569,7 @@ def report_page(
     sections += [section("The two sides", f"A linear model tells training from test articles with an AUC of {auc:.2f} (95 %: {low:.2f} to {high:.2f}; .5 is chance).", report.sides.reset_index(names="")),
         section("What was audited", "This audit is about these articles, and nothing beyond them.", report.about)]
     note = "The articles are synthetic: this shows that everything works, and nothing about real news." if "synthetic" in str(report.about.get("origin")) else None
-    return render(title=f"Audit of {report.about.get('source', 'articles')}", subtitle=f"{report.copies['train']:,} training and {report.copies['test']:,} test articles", note=note, cards=cards, figures=figures, sections=sections)
+    return render(title=f"Audit of {Path(report.about.get('source', 'articles')).name}", subtitle=f"{report.copies['train']:,} training and {report.copies['test']:,} test articles", note=note, lead=verdict(report), cards=cards, figures=figures, sections=sections)
 
 def report_data(
     report:AuditReport # an audit

@@ -229,7 +229,7 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(-
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 1.5rem 0; }
 .card { background: var(--soft); border-radius: .5rem; padding: .75rem 1rem; }
 .card b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-.note { background: #fc03; border-radius: .5rem; padding: .75rem 1rem; }
+.lead { font-size: 1.1rem; } .note { background: #fc03; border-radius: .5rem; padding: .75rem 1rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } .figures img { max-width: 100%; height: auto; background: #fff; border-radius: .5rem; padding: .5rem; box-sizing: border-box; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -238,6 +238,7 @@ td.giveaway, td.strong { font-weight: 600; } td.giveaway { color: #c22; } td.str
 </style></head><body>
 <h1>{{ title }}</h1><p>{{ subtitle }}</p>
 {% if note %}<p class="note">{{ note }}</p>{% endif %}
+{% if lead %}<ol class="lead">{% for sentence in lead %}<li>{{ sentence }}</li>{% endfor %}</ol>{% endif %}
 <div class="cards">{% for name, value in cards %}<div class="card"><b>{{ value }}</b>{{ name }}</div>{% endfor %}</div>
 <div class="figures">{% for figure in figures %}<img src="data:image/png;base64,{{ figure.png }}" alt="{{ figure.alt }}" width="{{ figure.width }}">{% endfor %}</div>
 {% for section in sections %}<h2>{{ section.title }}</h2><p>{{ section.text }}</p>
@@ -248,7 +249,7 @@ td.giveaway, td.strong { font-weight: 600; } td.giveaway { color: #c22; } td.str
 """
 
 def render(
-    **content # title, subtitle, note, cards, figures, sections
+    **content # title, subtitle, note, lead (sentences), cards, figures, sections
     )->str: # a self-contained HTML page
     "Fill the report's template; every value is escaped."
     from jinja2 import Environment
@@ -278,5 +279,5 @@ def section(
     import pandas as pd
     if isinstance(table, dict): table = pd.DataFrame([(key, str(value)) for key, value in table.items()], columns=["", " "])
     rows = table.to_numpy(dtype=object).tolist()
-    looks = [bool(rows) and all(isinstance(cell, (int, float)) or re.fullmatch(r"|[-<]?[\d.,]+( %)?", str(cell)) for cell in column) for column in zip(*rows)]
+    looks = [bool(rows) and all(isinstance(cell, (int, float)) or re.fullmatch(r"|[-<]?[\d.,]+(\u2013[\d.,]+)?( %)?", str(cell)) for cell in column) for column in zip(*rows)]
     return {"title": title, "text": text, "columns": list(table.columns), "rows": rows, "numeric": looks}
