@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .cleaning import LEVELS, clean_articles
+from .cleaning import LEVELS, clean_articles, rules_of
 from .core import FAKE, ID2LABEL, MADE_BY, REAL, DataError, new_file, picture, render, section, versions, write_json
-from .splits import THRESHOLD, check_classes, duplicate_groups, read_dates, text_keys
+from .data import load_articles
+from .splits import MANIFEST, SPLITS, SPLITTERS, THRESHOLD, check_classes, duplicate_groups, load_prepared, read_dates, text_keys
 
 # %% ../nbs/04_audit.ipynb #6923d89d
 Z = 1.959964 # of a 95 % interval
@@ -349,9 +350,10 @@ def compare_levels(
         cleaned = [clean_articles(part, rules) for part in (train, test)]
         features = find_shortcuts(cleaned[0])
         features = features[features["where"].isin(["title", "text"])]
+        strongest = [f"{row.what} ({row.where}, AUC {row.auc:.2f})" for row in features.head(1).itertuples()]
         probes = run_probes(*cleaned, names=[name for name in PROBES if name != "metadata only"])
-        rows.append({"level": level, "giveaways": int((features.verdict == "giveaway").sum()), "strong": int((features.verdict == "strong").sum()),
-            "strongest": f"{features.what[0]} ({features['where'][0]}, AUC {features.auc[0]:.2f})" if len(features := features.reset_index(drop=True)) else "", **probes.macro_f1.iloc[1:].to_dict()})
+        rows.append({"level": level, **{f"{word}s" if word == "giveaway" else word: int((features.verdict == word).sum()) for word in ("giveaway", "strong")},
+            "strongest": "".join(strongest), **probes.macro_f1.iloc[1:].to_dict()})
     return pd.DataFrame(rows).set_index("level")
 
 # %% ../nbs/04_audit.ipynb #7c00a8a8
@@ -586,7 +588,7 @@ def audit(
     train:pd.DataFrame, # the article table
     test:pd.DataFrame, # another
     *,
-    raw:tuple|None=None, # the same two before cleaning, for comparing the levels; None: they are taken as not cleaned
+    raw:list|None=None, # the same two before cleaning, for comparing the levels; None: they are taken as not cleaned
     levels:bool=True, # compare the cleaning levels?
     about:dict|None=None, # names and values for the report
     most:int=8000, # training articles looked at for shortcuts and probes, and half as many test articles
@@ -626,28 +628,18 @@ def audit_source(
     **kwargs # columns, labels, encoding: see `load_articles`
     )->AuditReport: # what was found
     "Read, clean, split and audit a corpus; `DataError` if that cannot be done."
-    from fakenews_nb.cleaning import rules_of
-    from fakenews_nb.data import load_articles
-    from fakenews_nb.splits import MANIFEST, SPLITS, SPLITTERS, load_prepared
     rules = rules_of(clean)
     if split is not None and split not in SPLITTERS: raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITTERS)}")
     if (Path(source)/MANIFEST).is_file():
-        if split: raise DataError("a prepared folder is split already", where=source, fix="leave --split out")
+        if split or rules: raise DataError("a prepared folder is cleaned and split already", where=source, fix="leave --clean and --split out")
         dataset, manifest = load_prepared(source)
-        parts, origin, split = {name: dataset[name].to_pandas() for name in SPLITS}, manifest.get("origin"), manifest["split"]
-        cleaning = manifest["cleaning"] if clean == "none" else f"{manifest['cleaning']}, then level {clean}"
-        levels = levels and not manifest["rules"]
-    else:
-        articles = load_articles(source, path, **kwargs)
-        check_classes(articles)
-        origin, cleaning = articles.attrs["origin"], clean
-        if split is None and "split" in articles: parts, split = {name: articles[articles.split == name].reset_index(drop=True) for name in SPLITS}, "as delivered"
-        else:
-            split = split or "stratified"
-            parts = SPLITTERS[split](clean_articles(articles, rules) if split == "grouped" else articles, seed, tuple(held_out))
-            by_id = articles.set_index("id")
-            parts = {name: by_id.loc[part.id].reset_index() for name, part in parts.items()}
-    raw = (parts["train"], parts["test"])
-    train, test = (clean_articles(part, rules) for part in raw)
-    train.attrs["origin"] = origin
-    return audit(train, test, raw=raw, levels=levels, about={"source": str(source), "origin": str(origin), "cleaning": cleaning, "split": split, "seed": seed})
+        about = {name: manifest.get(name) for name in ("origin", "cleaning", "split", "seed")}
+        return audit(dataset["train"].to_pandas(), dataset["test"].to_pandas(), levels=False, about={"source": str(source), **about})
+    articles = load_articles(source, path, **kwargs)
+    check_classes(articles)
+    cleaned, delivered = clean_articles(articles, rules), split is None and "split" in articles
+    parts = {name: cleaned[cleaned.split == name] for name in SPLITS} if delivered else SPLITTERS[split or "stratified"](cleaned, seed, tuple(held_out))
+    by_id = articles.set_index("id")
+    raw = [by_id.loc[parts[name].id].reset_index() for name in ("train", "test")]
+    return audit(parts["train"], parts["test"], raw=raw, levels=levels, about={"source": str(source), "origin": str(articles.attrs["origin"]), "cleaning": clean,
+        "split": "as delivered" if delivered else split or "stratified", "seed": seed})

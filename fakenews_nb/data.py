@@ -8,10 +8,10 @@ __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'READERS', 'LABELS', 'PUBLISHED_FILES', 'W
            'SAMPLE_IS_SYNTHETIC', 'decode', 'read_delimited', 'read_jsonl', 'read_parquet', 'read_table', 'read_labels',
            'text_column', 'article_table', 'read_files', 'read_text_folders', 'read_news_content', 'read_isot',
            'read_published_files', 'probe_labels', 'read_welfake', 'Corpus', 'files_reader', 'unlabelled',
-           'dataset_card', 'known_corpus', 'layout_folders', 'has_bodies', 'corpus_folders', 'find_corpus',
-           'download_corpus', 'fill', 'write_article', 'credit_agency', 'credit_image', 'blank_title', 'empty_body',
-           'break_encoding', 'copy_exactly', 'copy_nearly', 'sample_articles', 'load_articles', 'check_ids',
-           'corpus_in', 'concat_articles']
+           'dataset_card', 'layout_in_words', 'known_corpus', 'layout_folders', 'has_bodies', 'corpus_folders',
+           'find_corpus', 'download_corpus', 'fill', 'write_article', 'credit_agency', 'credit_image', 'blank_title',
+           'empty_body', 'break_encoding', 'copy_exactly', 'copy_nearly', 'sample_articles', 'load_articles',
+           'check_ids', 'corpus_in', 'concat_articles']
 
 # %% ../nbs/01_data.ipynb #b9b6ab83
 import csv
@@ -388,8 +388,14 @@ def dataset_card(
     corpus = known_corpus(name)
     rows = {"A row is": f"one {corpus.unit}; {corpus.rows:,} of them as published", "Labels": f"{corpus.labels}. Here 0 is fake and 1 is real.",
         "Known flaws": corpus.flaws, "Home": corpus.home, "Terms": corpus.terms, "Cite": corpus.citation}
-    files = "\n".join("- " + ", ".join(f"`{pattern}`" for pattern in patterns) for patterns, _ in corpus.layouts)
+    files = "\n".join(f"- {layout_in_words(patterns)}" for patterns, _ in corpus.layouts)
     return f"# {corpus.title} (`{corpus.name}`)\n\n" + "\n".join(f"- **{key}**: {value}" for key, value in rows.items()) + f"\n\nFiles, in one folder; any of these layouts:\n\n{files}\n"
+
+def layout_in_words(
+    patterns:tuple # of a layout
+    )->str: # such as "True.csv and Fake.csv"
+    "The files of a layout, for people."
+    return " and ".join(re.sub(r"\[(\w)\w\]", r"\1", pattern) for pattern in patterns)
 
 def known_corpus(
     name:str # a corpus's name
@@ -435,7 +441,7 @@ def find_corpus(
     )->tuple: # folder, patterns, reader, and in words how it was found
     "Find a corpus's files; `DataError` names every place that was tried."
     corpus = known_corpus(name)
-    expected = " or ".join(" with ".join(patterns) for patterns, _ in corpus.layouts)
+    expected = " or ".join(map(layout_in_words, [patterns for patterns, _ in corpus.layouts]))
     places = [(path, "the path given")] if path else \
         [(os.environ.get("FAKENEWS_DATA"), "FAKENEWS_DATA"), (KAGGLE_INPUT if KAGGLE_INPUT.is_dir() else None, "Kaggle's inputs")]
     for root, how in places:

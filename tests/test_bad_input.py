@@ -60,7 +60,7 @@ def test_stated_encodings(here, tmp_path):
         (tmp_path/"other.csv").write_bytes((GOOD + "Caf\u00e9,b,1\n").encode(encoding))
         assert here("prepare", tmp_path/"other.csv", "--encoding", encoding, "--out", tmp_path/encoding)[0] == 0
         titles = pd.concat([pd.read_parquet(file) for file in (tmp_path/encoding).glob("*.parquet")]).title
-        assert "Caf\u00e9" in set(titles)
+        assert "caf\u00e9" in set(titles), "cleaning lower-cases titles"
 
 
 def test_missing_file_and_folder(here, tmp_path):
