@@ -7,9 +7,9 @@ __all__ = ['Z', 'FEATURES', 'TRAITS', 'GIVEAWAY', 'STRONG', 'PROBES', 'CLASS_COL
            'word_features', 'character_features', 'words_in', 'share_of_words', 'trait_features', 'number_feature',
            'category_feature', 'metadata_features', 'beyond', 'find_shortcuts', 'merge_words', 'snippet', 'find_copies',
            'metadata_of', 'whole_texts', 'run_probes', 'compare_levels', 'compare_sides', 'AuditReport',
-           'report_ending', 'percent', 'finding', 'verdict', 'advice', 'shown_shortcuts', 'shown_probes',
-           'shown_levels', 'tables', 'plot_shortcuts', 'plot_probes', 'report_page', 'report_data', 'audit',
-           'audit_source']
+           'report_ending', 'percent', 'finding', 'verdict', 'advice', 'cleaning_advice', 'shown_shortcuts',
+           'shown_probes', 'shown_levels', 'tables', 'plot_shortcuts', 'plot_probes', 'report_page', 'report_data',
+           'audit', 'audit_source']
 
 # %% ../nbs/04_audit.ipynb #1781acf5
 import re
@@ -458,10 +458,10 @@ def verdict(
     exact, near = copies["test articles that are copies of training articles"], copies["test articles that are near-copies of training articles"]
     one = f"{report.leaked:,} of {copies['test']:,} test articles ({percent(report.leaked/copies['test'])}) repeat a training article, {exact:,} in the same words and {near:,} nearly so: a model can know them by heart." if report.leaked \
         else f"None of the {copies['test']:,} test articles is a copy or near-copy of a training article."
-    found = list(report.giveaways.itertuples())
+    found, strong = list(report.giveaways.itertuples()), (report.shortcuts.verdict == "strong").sum()
     shown = "; ".join(map(finding, found[:4])) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
     two = f"{len(found)} giveaways tell the label nearly alone: {shown}." if len(found) > 1 else f"One giveaway tells the label nearly alone: {shown}." if found \
-        else f"No single feature gives the label away; {(report.shortcuts.verdict == 'strong').sum()} are strong, which may be topic and style as well as source."
+        else f"No single feature gives the label away; {f'{strong} are strong, which may be topic and style as well as source' if strong else 'none is strong'}."
     three = f"Words without order reach a macro-F1 of {best:.3f} on the test articles, the majority class {report.probes.macro_f1['majority class']:.3f}: " \
         + ("a score near 1 is no achievement here, and says nothing about news from elsewhere." if best > .95 else "a model should beat that, and be tested on news from elsewhere.")
     return [one, two, three]
@@ -472,9 +472,19 @@ def advice(
     "What to do about it."
     todo = []
     if report.leaked: todo.append("split so that copies stay together (fakenews prepare, whose default is --split grouped)")
-    if report.giveaways["where"].isin(["title", "text"]).any(): todo.append(f"clean before training (fakenews prepare --clean {'strict' if report.about.get('cleaning') == 'standard' else 'standard'})")
+    if report.giveaways["where"].isin(["title", "text"]).any(): todo.append(cleaning_advice(report.levels))
     if report.giveaways.kind.eq("metadata").any(): todo.append("never let a model see subject, source or date")
-    return ("; ".join(todo).capitalize() if todo else "Nothing has to be mended before training") + ". Whatever the score, report it with one on a corpus from elsewhere."
+    return ("; ".join(todo)[:1].upper() + "; ".join(todo)[1:] if todo else "Nothing has to be mended before training") + ". Whatever the score, report it with one on a corpus from elsewhere."
+
+# %% ../nbs/04_audit.ipynb #66fad5ec
+def cleaning_advice(
+    levels:pd.DataFrame|None # see `compare_levels`
+    )->str: # what to do about giveaways in the text
+    "The mildest cleaning level that leaves no giveaway."
+    if levels is None: return "clean before training (fakenews prepare --clean standard), and see whether the audit then passes"
+    enough = levels.index[levels.giveaways == 0].tolist()
+    if enough: return f"clean before training (fakenews prepare --clean {enough[0]}), which leaves no giveaway in the text"
+    return f"remove the giveaways with rules of your own: no cleaning level does ({levels.giveaways.iloc[-1]} left after {levels.index[-1]})"
 
 # %% ../nbs/04_audit.ipynb #efa6566c
 def shown_shortcuts(

@@ -376,7 +376,7 @@ CORPORA = {corpus.name: corpus for corpus in (
             its_encoding=WESTERN, columns={"title": "article_title", "text": "article_content", "label": "labels", "subject": "source"})),)),
     Corpus("covid_constraint2021", "COVID-19 Fake News (Constraint 2021)", "tweet", 10700, "fake, real", "https://github.com/parthpatwa/covid19-fake-news-detection",
         "research; see its page", "Patwa et al. (2021), Fighting an Infodemic: COVID-19 Fake News Dataset, CONSTRAINT",
-        "one topic; many real tweets are daily counts by the same few accounts", ((("Constraint_Train.csv", "Constraint_Val.csv", "english_test_with_labels.csv"), files_reader("covid_constraint2021",
+        "one topic; many real tweets are daily counts by the same few accounts; 922 of the fake tweets hold a comma and none of the real ones", ((("Constraint_Train.csv", "Constraint_Val.csv", "english_test_with_labels.csv"), files_reader("covid_constraint2021",
             dict(zip(("Constraint_Train.csv", "Constraint_Val.csv", "english_test_with_labels.csv"), SPLIT_FILES)), columns={"text": "tweet"})),)),
 )}
 

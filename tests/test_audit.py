@@ -74,3 +74,13 @@ def test_real_corpora(name, rows, real):
     from fakenews_nb.data import load_articles
     articles = load_articles(name, SHARED)
     assert len(articles) == rows and articles.label.sum() == real and articles.published_label.notna().all()
+
+
+@NEEDS
+def test_no_real_covid_tweet_holds_a_comma():
+    "The audit found this; the corpus's card and the audit's chapter say it."
+    from fakenews_nb.audit import audit_source
+    from fakenews_nb.data import load_articles
+    commas = load_articles("covid_constraint2021", SHARED).pipe(lambda tweets: tweets.text.str.contains(",", regex=False).groupby(tweets.label).sum())
+    assert commas.to_dict() == {0: 922, 1: 0}
+    assert audit_source("covid_constraint2021", SHARED, levels=False).giveaways.what.tolist() == [", (comma)"]
