@@ -55,12 +55,13 @@ CREDITS = (
 
 # %% ../nbs/02_cleaning.ipynb #9d50e1a2
 WEB_MARKS = (
+    Rule("markup", r"(?:// ?)?< ?! ?\[CDATA\[(?: ?//)?|\]\] ?>|<[^<>\n]{1,200}>|&[a-z]{2,6};", " ", "markup that a scraper left in the text"),
     Rule("tweet", r"pic\.twitter\.com/\w+|(?:\u2014 ?)?(?:\b[A-Z]\S{0,20} ){0,4}\(@\w{1,20}\)(?: [A-Z][a-z]+ \d{1,2}, \d{4})?", " ", "embedded tweets: quoted by one kind of source"),
     Rule("url", r"(?i)\bhttps?:?\s?//\S+|\bwww\.\S+|\b[a-z0-9-]+\.(?:com|org|net|co|gov|info)\b(?:/\S*)?", " ", "links name the site"),
     Rule("handle", r"@\w+", " ", "Twitter handles"),
     Rule("hashtag", r"#(?=\w)", " ", "the hash of a hashtag; its word stays"),
     Rule("media_tag", r"(?i)[\[(](?:[a-z]+ )?(?:videos?|watch|images?|photos?|pics?|tweets?|screenshots?|audio|details|graphic|explicit)[\])]|^ *(?:video|watch|breaking|must see)\b *!* *:?", " ", "tags in one source's titles"),
-    Rule("call_to_action", r"(?i)\b(?:read (?:more|the (?:full|rest)|full)\b[^.!?\n]{0,60}|via ?:[^.!?\n]{0,60}|(?:watch|see|listen)(?: it| the video)? (?:here|below)\b|for entire story\b[^.!?\n]{0,60}|h/t\b[^.!?\n]{0,40}|screen ?(?:capture|grab)\b)", " ", "what a site asks its readers to do"),
+    Rule("call_to_action", r"(?i)\b(?:read (?:more|the (?:full|rest)|full)\b[^.!?\n]{0,60}|via ?:[^.!?\n]{0,60}|(?:watch|see|listen)(?: it| the video)? (?:here|below)\b|for entire story\b[^.!?\n]{0,60}|(?:h/t|source ?:)[^.!?\n]{0,40}|screen ?(?:capture|grab)\b)", " ", "what a site asks its readers to do"),
 )
 
 # %% ../nbs/02_cleaning.ipynb #4ccd2af2
@@ -68,6 +69,8 @@ HOUSE_STYLE = (
     Rule("abbreviation", r"\b([A-Z])\.([A-Z])\b\.?(?:([A-Z])\b\.?)?", r"\1\2\3", "U.S. or US: each house has its way"),
     Rule("quotes", "[\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb]", " ", "one source's scraper lost quotes and apostrophes"),
     Rule("dashes", r"[\u2013\u2014]|\s-+\s|--+", " ", "long dashes, lost in the same way"),
+    Rule("colon", r":(?!\d)", " ", "blogs open quotations and embeds with a colon"),
+    Rule("weekday", r"(?i)\b(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", " ", "an agency says on which day"),
     Rule("ellipsis", r"\u2026|\.{2,}", ". ", "one source's favourite mark"),
     Rule("title_case", FOLD_CASE, "", "Every Word Of One Side's Titles Starts Like This", field="title"),
 )
@@ -77,7 +80,7 @@ STRICT = (
     Rule("case", FOLD_CASE, "", "shouting, and what is left of house style"),
     Rule("punctuation", r"[^\w\s]|_", " ", "each house punctuates in its way"),
     Rule("numbers", r"\d+", " ", "dates and times in the text"),
-    Rule("calendar", r"\b(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b(?:january|february|march|april|june|july|august|september|october|november|december)\b", " ", "an agency says on which day"),
+    Rule("months", r"\b(?:january|february|march|april|june|july|august|september|october|november|december)\b", " ", "an agency dates what it reports"),
 )
 LEVELS = {"none": (), "light": (*CREDITS, BLANKS), "standard": (*CREDITS, *WEB_MARKS, *HOUSE_STYLE, BLANKS), "strict": (*CREDITS, *WEB_MARKS, *HOUSE_STYLE, *STRICT, BLANKS)}
 RULES = LEVELS["standard"]
