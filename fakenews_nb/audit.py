@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Z', 'FEATURES', 'TRAITS', 'GIVEAWAY', 'STRONG', 'PROBES', 'CLASS_COLORS', 'wilson', 'auc_interval', 'shares_table',
            'word_features', 'character_features', 'words_in', 'share_of_words', 'trait_features', 'number_feature',
-           'category_feature', 'metadata_features', 'beyond', 'find_shortcuts', 'merge_words', 'snippet', 'find_copies',
-           'metadata_of', 'whole_texts', 'run_probes', 'compare_levels', 'compare_sides', 'AuditReport',
+           'category_feature', 'date_shapes', 'metadata_features', 'beyond', 'find_shortcuts', 'merge_words', 'snippet',
+           'find_copies', 'metadata_of', 'whole_texts', 'run_probes', 'compare_levels', 'compare_sides', 'AuditReport',
            'report_ending', 'percent', 'finding', 'verdict', 'advice', 'cleaning_advice', 'shown_shortcuts',
            'shown_probes', 'shown_levels', 'tables', 'plot_shortcuts', 'plot_probes', 'report_page', 'report_data',
            'audit', 'audit_source']
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .cleaning import LEVELS, clean_articles, rules_of
+from .cleaning import DATELINE, LEVELS, clean_articles, rules_of
 from .core import FAKE, ID2LABEL, MADE_BY, REAL, DataError, new_file, picture, render, section, versions, write_json
 from .data import load_articles
 from .splits import MANIFEST, SPLITS, SPLITTERS, THRESHOLD, check_classes, duplicate_groups, load_prepared, read_dates, text_keys
@@ -115,7 +115,7 @@ TRAITS = { # name -> unit ("share" for yes or no), function of a text
     "holds a line break": ("share", lambda text: "\n" in text),
     "is empty": ("share", lambda text: not text.strip()),
     "ends without a full stop, ! or ?": ("share", lambda text: bool(text.strip()) and text.rstrip()[-1] not in ".!?"),
-    "opens with a place and an agency": ("share", lambda text: bool(re.match(r"[^()a-z]{0,5}[A-Z][^()\n]{0,60}\([A-Z][A-Za-z /.-]{1,30}\)", text))),
+    "opens with a place and an agency": ("share", lambda text: bool(re.match(DATELINE, text))),
     "holds a link": ("share", lambda text: bool(re.search(r"https?:|www\.|pic\.twitter", text))),
     "holds a broken encoding": ("share", lambda text: bool(re.search("\u00e2\u20ac|\u00c3[\u0080-\u00bf]|\ufffd", text))),
     "length": ("words", words_in),
@@ -177,6 +177,12 @@ def category_feature(
     if row.points_to[0] == "fake": row = row.assign(auc=.5, low=.5, high=.5) # worse than chance on held-out rows: nothing was learned
     return row.assign(points_to="both", **{f"in_{word}": f"{pd.Series(names[labels == label]).mode()[0]!r}" for label, word in ID2LABEL.items()})
 
+def date_shapes(
+    articles:pd.DataFrame # the article table
+    )->pd.Series: # such as "a 9, 9" for "May 2, 2017"
+    "How each date is written."
+    return articles.date.fillna("").str.replace(r"[^\W\d_]+", "a", regex=True).str.replace(r"\d+", "9", regex=True)
+
 def metadata_features(
     articles:pd.DataFrame # the article table
     )->pd.DataFrame: # see `FEATURES`
@@ -184,8 +190,7 @@ def metadata_features(
     labels, dates = articles.label.to_numpy(dtype=int), articles.date.fillna("")
     rows = [category_feature(column, articles[column].fillna(""), labels, column) for column in ("subject", "source")]
     if dates.nunique() > 1:
-        shapes = dates.str.replace(r"[^\W\d_]+", "a", regex=True).str.replace(r"\d+", "9", regex=True)
-        rows += [category_feature("how the date is written", shapes, labels, "date"), trait_features(dates, labels, "date", ("starts with a blank", "ends with a blank"), "metadata")]
+        rows += [category_feature("how the date is written", date_shapes(articles), labels, "date"), trait_features(dates, labels, "date", ("starts with a blank", "ends with a blank"), "metadata")]
         when = read_dates(articles)
         if when.notna().mean() > .5:
             days = (when - when.min()).dt.days
@@ -294,8 +299,8 @@ def find_copies(
 # %% ../nbs/04_audit.ipynb #cadd7192
 def metadata_of(articles):
     "Subject, source and the way the date is written, as one-word-per-value texts."
-    shapes = articles.date.fillna("").str.replace(r"[^\W\d_]+", "a", regex=True).str.replace(r"\d+", "9", regex=True)
-    return [f"subject={subject}\tsource={source}\tdate={shape}" for subject, source, shape in zip(articles.subject.fillna(""), articles.source.fillna(""), shapes)]
+    columns = articles.subject.fillna(""), articles.source.fillna(""), date_shapes(articles)
+    return [f"subject={subject}\tsource={source}\tdate={shape}" for subject, source, shape in zip(*columns)]
 
 def whole_texts(articles):
     "Title and body."
