@@ -513,8 +513,9 @@ def shown_probes(
     )->pd.DataFrame: # for people
     "The probes as a table for people."
     number = lambda value: "" if pd.isna(value) else f"{value:.3f}"
-    return pd.DataFrame({"what the model sees": probes.index, "macro-F1": probes.macro_f1.map(number), "accuracy": probes.accuracy.map(number),
-        "95 %": [f"{low:.3f}\u2013{high:.3f}" if pd.notna(low) else "" for low, high in zip(probes.accuracy_low, probes.accuracy_high)], "AUC": probes.auc.map(number)})
+    interval = [f"{low:.3f}\u2013{high:.3f}" if pd.notna(low) else "" for low, high in zip(probes.accuracy_low, probes.accuracy_high)]
+    table = pd.DataFrame({"macro-F1": probes.macro_f1.map(number), "accuracy": probes.accuracy.map(number), "95 %": interval, "AUC": probes.auc.map(number)})
+    return table.reset_index(names="what the model sees")
 
 def shown_levels(
     levels:pd.DataFrame # see `compare_levels`
