@@ -181,9 +181,8 @@ def split_grouped(
     "Cut 70 : 15 : 15 with equal class shares and without parting a group; `DataError` if a class has too few groups."
     groups = duplicate_groups(articles) if groups is None else pd.factorize(groups)[0]
     labels, rng = articles.label.to_numpy(dtype=int), np.random.default_rng(seed)
-    check_classes(articles, pd.Series(labels).groupby(groups).agg(lambda rows: rows.mode()[0]).value_counts())
-    counts = np.zeros((groups.max() + 1, 2), dtype=int)
-    np.add.at(counts, (groups, labels), 1)
+    counts = np.bincount(2*groups + labels, minlength=2*(groups.max() + 1)).reshape(-1, 2)
+    check_classes(articles, pd.Series(counts.argmax(axis=1)).value_counts())
     missing, place = np.outer(SHARES, counts.sum(axis=0)), np.zeros(len(counts), dtype=int)
     for group in rng.permutation(np.flatnonzero(counts.sum(axis=1) > 1)):
         room = np.where((missing >= counts[group]).all(axis=1), missing @ counts[group], 0)
