@@ -111,6 +111,7 @@ def similar_pairs(
     threshold:float=THRESHOLD # the least similarity
     )->pd.DataFrame: # a row per pair: first, second (positions in `texts`), similarity
     "Find the pairs of texts whose shingles have at least this Jaccard similarity; texts of one word are never similar."
+    if not len(texts): return pd.DataFrame({"first": [], "second": [], "similarity": []}).astype({"first": int, "second": int})
     shingles = shingle_matrix(texts)
     worded = np.flatnonzero(np.diff(shingles.indptr))
     first, second = candidate_pairs(minhashes(shingles[worded]))
@@ -148,14 +149,15 @@ def duplicate_groups(
 # %% ../nbs/03_splits.ipynb #95521a23
 def check_classes(
     articles:pd.DataFrame, # the article table
-    counts:pd.Series|None=None # independent articles per label; None: rows
+    counts:pd.Series|None=None, # independent articles per label; None: rows
+    note:str="" # what happened to the articles before
     ):
     "`DataError` if a class has too few articles to stand in all three splits."
     counts = articles.label.value_counts() if counts is None else counts
     for label, name in ID2LABEL.items():
         if counts.get(label, 0) < 7:
             rows = (articles.label == label).sum()
-            raise DataError(f"{counts.get(label, 0)} {name} articles{f' that differ ({rows:,} rows)' if rows != counts.get(label, 0) else ''}; each class needs at least 7 to stand in all three splits",
+            raise DataError(f"{counts.get(label, 0)} {name} articles{f' that differ ({rows:,} rows)' if rows != counts.get(label, 0) else ''}{note}; each class needs at least 7 to stand in all three splits",
                 where=articles.attrs.get("origin"), fix="add articles of that class, or check the label mapping")
 
 def split_stratified(
@@ -281,6 +283,7 @@ def prepare_clean(
     "Clean by label-blind rules, drop copies, split."
     unique, dropped = drop_duplicates(clean_articles(articles, rules_of(clean)))
     unique.attrs = articles.attrs
+    check_classes(unique, note=f" (after {dropped['repeated']:,} repeated articles and {dropped['labels_disagree']:,} with both labels were dropped)" if sum(dropped.values()) else "")
     parts = SPLITTERS[split](unique, seed, tuple(held_out))
     return parts, {"cleaning": f"label-blind rules, level {clean}", "duplicates_dropped": dropped, "split": split, "held_out": list(held_out),
         "left_out_of_the_split": len(unique) - sum(map(len, parts.values()))}

@@ -39,6 +39,7 @@ def files(folder):
     ("empty file", "", ["empty", "bad.csv"]),
     ("zero rows", "title,text,label\n", ["no rows", "bad.csv"]),
     ("one class", GOOD.replace(",0\n", ",1\n"), ["0 fake articles", "bad.csv"]),
+    ("copies with both labels", "title,text,label\n" + "".join(f"A,The same body.,{i % 2}\n" for i in range(100)), ["0 fake articles", "100 with both labels", "bad.csv"]),
     ("label outside the mapping", GOOD + "a,b,satire\n", ["'satire'", "row 41", "column 'label'", "--labels", "bad.csv"]),
     ("ids twice", "id," + GOOD.replace("\n", "\nsame,").removesuffix("same,"), ["same", "more than one row"]),
 ])
