@@ -13,7 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import pandas as pd
 from fakenews_nb.audit import audit_source, verdict
 from fakenews_nb.core import versions, write_json
 from fakenews_nb.data import load_articles

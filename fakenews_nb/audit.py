@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['Z', 'FEATURES', 'TRAITS', 'GIVEAWAY', 'STRONG', 'PROBES', 'CLASS_COLORS', 'wilson', 'auc_interval', 'shares_table',
-           'word_features', 'character_features', 'words_in', 'share_of_words', 'trait_features', 'number_feature',
-           'category_feature', 'date_shapes', 'metadata_features', 'beyond', 'find_shortcuts', 'merge_words', 'snippet',
-           'find_copies', 'metadata_of', 'whole_texts', 'run_probes', 'compare_levels', 'compare_sides', 'AuditReport',
-           'report_ending', 'percent', 'finding', 'verdict', 'advice', 'cleaning_advice', 'shown_shortcuts',
-           'shown_probes', 'shown_levels', 'tables', 'plot_shortcuts', 'plot_probes', 'report_page', 'report_data',
-           'audit', 'audit_source']
+           'no_words', 'word_features', 'character_features', 'words_in', 'share_of_words', 'trait_features',
+           'number_feature', 'category_feature', 'date_shapes', 'metadata_features', 'beyond', 'find_shortcuts',
+           'merge_words', 'snippet', 'find_copies', 'metadata_of', 'whole_texts', 'run_probes', 'compare_levels',
+           'compare_sides', 'AuditReport', 'report_ending', 'percent', 'finding', 'verdict', 'advice',
+           'cleaning_advice', 'shown_shortcuts', 'shown_probes', 'shown_levels', 'tables', 'plot_shortcuts',
+           'plot_probes', 'report_page', 'report_data', 'audit', 'audit_source']
 
 # %% ../nbs/04_audit.ipynb #1781acf5
 import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,12 @@ def shares_table(
     return pd.DataFrame({"what": names, "kind": kind, "where": where, "in_fake": p, "in_real": q, "unit": "share", "auc": auc, "low": np.maximum(auc - Z*error, .5),
         "high": np.minimum(auc + Z*error, 1), "purity": reach/(reach + other), "reach": reach, "points_to": np.where(to_real, "real", "fake")})[FEATURES]
 
+def no_words(
+    error:ValueError # from a vectorizer of scikit-learn
+    )->bool: # True if it says that there is nothing to count
+    "Did a vectorizer fail because no word stands in enough articles?"
+    return any(reason in str(error) for reason in ("empty vocabulary", "no terms remain", "min_df"))
+
 def word_features(
     texts:pd.Series, # titles or bodies
     labels:np.ndarray, # 0 or 1
@@ -85,7 +92,9 @@ def word_features(
     from sklearn.feature_extraction.text import CountVectorizer
     vectorizer = CountVectorizer(binary=True, ngram_range=(1, 2), min_df=least, token_pattern=r"\w+", dtype=np.int32)
     try: found = vectorizer.fit_transform(texts).tocsc()
-    except ValueError: return pd.DataFrame(columns=FEATURES), None # not one word stands in enough articles
+    except ValueError as error:
+        if not no_words(error): raise
+        return pd.DataFrame(columns=FEATURES), None
     counts = [np.asarray(found[labels == label].sum(axis=0)).ravel() for label in (FAKE, REAL)]
     return shares_table(list(vectorizer.get_feature_names_out()), *counts, (labels == FAKE).sum(), (labels == REAL).sum(), "word", where), found
 
@@ -333,7 +342,8 @@ def run_probes(
         sees, settings = PROBES[name]
         model = make_pipeline(TfidfVectorizer(**settings), LinearSVC(random_state=0))
         try: scores = model.fit(sees(train), train.label).decision_function(sees(test))
-        except ValueError: # an empty vocabulary: there is nothing of the kind in the articles
+        except ValueError as error:
+            if not no_words(error): raise
             rows.append({"probe": name})
             continue
         auc, low, high = auc_interval(scores, labels)
@@ -420,7 +430,7 @@ class AuditReport:
         return "\n\n".join(parts)
 
     def _repr_html_(self):
-        parts = ["<ol>" + "".join(f"<li>{sentence}</li>" for sentence in verdict(self)) + "</ol>", f"<p><b>What to do:</b> {advice(self)}</p>"]
+        parts = ["<ol>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in verdict(self)) + "</ol>", f"<p><b>What to do:</b> {escape(advice(self))}</p>"]
         return "".join(parts + [f"<h4>{title}</h4>{table.to_html(index=False)}" for title, table in tables(self).items()])
 
     def save(self,
@@ -467,6 +477,7 @@ def verdict(
     shown = "; ".join(map(finding, found[:4])) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
     two = f"{len(found)} giveaways tell the label nearly alone: {shown}." if len(found) > 1 else f"One giveaway tells the label nearly alone: {shown}." if found \
         else f"No single feature gives the label away; {f'{strong} are strong, which may be topic and style as well as source' if strong else 'none is strong'}."
+    if pd.isna(best): return [one, two, "There are no words to learn from."]
     three = f"Words without order reach a macro-F1 of {best:.3f} on the test articles, the majority class {report.probes.macro_f1['majority class']:.3f}: " \
         + ("a score near 1 is no achievement here, and says nothing about news from elsewhere." if best > .95 else "a model should beat that, and be tested on news from elsewhere.")
     return [one, two, three]
@@ -486,7 +497,7 @@ def cleaning_advice(
     levels:pd.DataFrame|None # see `compare_levels`
     )->str: # what to do about giveaways in the text
     "The mildest cleaning level that leaves no giveaway."
-    if levels is None: return "clean before training (fakenews prepare --clean standard), and see whether the audit then passes"
+    if levels is None: return "clean before training: an audit of the corpus itself, with the levels compared, says which level is enough"
     enough = levels.index[levels.giveaways == 0].tolist()
     if enough: return f"clean before training (fakenews prepare --clean {enough[0]}), which leaves no giveaway in the text"
     return f"remove the giveaways with rules of your own: no cleaning level does ({levels.giveaways.iloc[-1]} left after {levels.index[-1]})"

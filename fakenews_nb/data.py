@@ -21,13 +21,12 @@ import os
 import random
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import ftfy.bad_codecs # registers the encoding WESTERN
 import pandas as pd
 
-from .core import FAKE, ID2LABEL, LABEL2ID, REAL, DataError, on_kaggle, say
+from .core import FAKE, LABEL2ID, REAL, DataError, say
 
 # %% ../nbs/01_data.ipynb #28456729
 COLUMNS = ["id", "title", "text", "label", "date", "subject", "source"]
@@ -188,7 +187,10 @@ def read_files(
         path = next(Path(folder).glob(pattern))
         table = read_table(path, encoding, header)
         table = table.assign(**constants, id=[f"{source}-{path.stem.lower()}-{row}" for row in range(len(table))])
-        if leave_out and label in table: table = table[~table[label].str.strip().str.lower().isin(leave_out)].reset_index(drop=True)
+        if leave_out and label in table:
+            out = table[label].str.strip().str.lower().isin(leave_out)
+            if out.any(): say(f"{out.sum():,} rows labelled {' or '.join(leave_out)} are left out")
+            table = table[~out].reset_index(drop=True)
         part = article_table(table, source, {**(columns or {}), "id": "id"}, labels, where=path)
         parts.append(part.assign(published_label=text_column(table[label]).str.strip(), **{name: constants[name] for name in ("split",) if name in constants}))
     return pd.concat(parts, ignore_index=True)

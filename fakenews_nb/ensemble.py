@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .audit import Z, auc_interval
-from .core import FAKE, ID2LABEL, REAL, DataError
+from .core import ID2LABEL, DataError
 
 # %% ../nbs/13_ensemble.ipynb #31ffd627
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .cleaning import BLANKS_ONLY, RULES, clean_articles, clean_articles_as_published, count_rules, rules_of
+from .cleaning import BLANKS_ONLY, clean_articles, clean_articles_as_published, count_rules, rules_of
 from .core import FAKE, ID2LABEL, MADE_BY, REAL, DataError, claim_folder, new_folder, read_json, say, sha256, versions, write_json
 from .data import COLUMNS, load_articles
 
