@@ -6,16 +6,16 @@
 __all__ = ['Z', 'FEATURES', 'TRAITS', 'GIVEAWAY', 'STRONG', 'PROBES', 'CLASS_COLORS', 'wilson', 'auc_interval', 'shares_table',
            'no_words', 'word_features', 'character_features', 'words_in', 'share_of_words', 'trait_features',
            'number_feature', 'category_feature', 'date_shapes', 'metadata_features', 'beyond', 'find_shortcuts',
-           'merge_words', 'snippet', 'find_copies', 'metadata_of', 'whole_texts', 'run_probes', 'compare_levels',
-           'compare_sides', 'AuditReport', 'report_ending', 'percent', 'finding', 'verdict', 'advice',
+           'merge_words', 'snippet', 'find_copies', 'metadata_of', 'whole_texts', 'run_probes', 'shortcut_strength',
+           'compare_levels', 'compare_sides', 'AuditReport', 'report_ending', 'percent', 'finding', 'verdict', 'advice',
            'cleaning_advice', 'shown_shortcuts', 'shown_probes', 'shown_levels', 'tables', 'plot_shortcuts',
-           'plot_probes', 'report_page', 'report_data', 'audit', 'audit_source']
+           'plot_probes', 'report_page', 'report_data', 'audit', 'audit_source', 'shortcut_rule', 'mask_shortcuts']
 
 # %% ../nbs/04_audit.ipynb #1781acf5
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .cleaning import DATELINE, LEVELS, clean_articles, rules_of
+from .cleaning import BLANKS, DATELINE, LEVELS, Rule, clean_articles, rules_of
 from .core import FAKE, ID2LABEL, MADE_BY, REAL, DataError, new_file, picture, render, section, versions, write_json
 from .data import load_articles
-from .splits import MANIFEST, SPLITS, SPLITTERS, THRESHOLD, check_classes, duplicate_groups, load_prepared, read_dates, text_keys
+from .splits import MANIFEST, SPLITS, SPLITTERS, THRESHOLD, check_classes, duplicate_groups, load_prepared, read_dates, save_prepared, text_keys
 
 # %% ../nbs/04_audit.ipynb #6923d89d
 Z = 1.959964 # of a 95 % interval
@@ -352,6 +352,29 @@ def run_probes(
     low, high = wilson((probes.accuracy*len(labels)).round(), len(labels))
     return probes.assign(accuracy_low=low, accuracy_high=high).set_index("probe")
 
+# %% ../nbs/04_audit.ipynb #f2064005
+def shortcut_strength(
+    articles:pd.DataFrame, # the article table
+    reference:pd.DataFrame|None=None, # other articles to learn from; None: learn from the rest, in five folds
+    seed:int=42 # of the folds
+    )->np.ndarray: # per article, the probability a word model gives to its true label, 0 to 1
+    "How surely words alone tell the label of each article; `DataError` if a class has fewer than five articles to learn from."
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    source = articles if reference is None else reference
+    check_classes(source)
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), LogisticRegression(C=10, max_iter=1000))
+    labels = articles.label.to_numpy(dtype=int)
+    try:
+        if reference is None: shares = cross_val_predict(model, whole_texts(articles), labels, cv=StratifiedKFold(5, shuffle=True, random_state=seed), method="predict_proba")
+        else: shares = model.fit(whole_texts(source), source.label.to_numpy(dtype=int)).predict_proba(whole_texts(articles))
+    except ValueError as error:
+        if not no_words(error): raise
+        return np.full(len(articles), .5)
+    return shares[np.arange(len(labels)), labels]
+
 # %% ../nbs/04_audit.ipynb #5dc062be
 def compare_levels(
     train:pd.DataFrame, # the article table, not cleaned
@@ -670,3 +693,31 @@ def audit_source(
     raw = [by_id.loc[parts[name].id].reset_index() for name in ("train", "test")]
     return audit(parts["train"], parts["test"], raw=raw, levels=levels, about={"source": str(source), "origin": str(articles.attrs["origin"]), "cleaning": clean,
         "split": "as delivered" if delivered else split or "stratified", "seed": seed})
+
+# %% ../nbs/04_audit.ipynb #592c612c
+def shortcut_rule(
+    train:pd.DataFrame, # training articles
+    top:int=50 # words and pairs of words
+    )->Rule: # that removes them
+    "The words of the training bodies that tell the label best, as a cleaning rule; `DataError` if there are none."
+    texts, labels = train.text.fillna(""), train.label.to_numpy(dtype=int)
+    words, _ = word_features(texts, labels, "text", max(3, round(.005*len(train))))
+    if not len(words): raise DataError("no words to mask", fix="train on articles with bodies")
+    chosen = words.iloc[np.argsort(-words.low.to_numpy(float), kind="stable")[:top]].what
+    pattern = "|".join(r"\W+".join(map(re.escape, what.split())) for what in sorted(chosen, key=len, reverse=True))
+    return Rule("shortcuts", rf"(?i)\b(?:{pattern})\b", " ", "words that the audit of the training articles found to tell the label", field="text")
+
+def mask_shortcuts(
+    folder:str|Path, # a prepared folder
+    out:str|Path, # the prepared folder to be made
+    top:int=50, # words and pairs of words
+    overwrite:bool=False # replace an earlier result of ours?
+    )->Rule: # the rule that was added
+    "Make a prepared folder without the words that tell the training labels best."
+    dataset, manifest = load_prepared(folder)
+    parts = {name: dataset[name].to_pandas() for name in SPLITS}
+    rule = shortcut_rule(parts["train"], top)
+    rules = [*manifest["rules"], asdict(rule), asdict(BLANKS)]
+    save_prepared({name: clean_articles(part, (rule, BLANKS)) for name, part in parts.items()}, out,
+        {**manifest, "rules": rules, "cleaning": f"{manifest['cleaning']}, and the {top} strongest words of the training articles masked"}, overwrite)
+    return rule

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FIX_ENCODING', 'FOLD_CASE', 'FUNCTIONS', 'AGENCIES', 'DATELINE', 'BLANKS', 'CREDITS', 'WEB_MARKS', 'HOUSE_STYLE',
-           'STRICT', 'LEVELS', 'RULES', 'CLEANING_FILE', 'PUBLISHED_REAL', 'PUBLISHED_FAKE', 'PUBLISHED_PHRASES',
-           'BLANKS_ONLY', 'Rule', 'rules_of', 'clean_text', 'clean_articles', 'count_rules', 'save_rules', 'load_rules',
-           'clean_as_published', 'remove', 'clean_articles_as_published']
+           'STRICT', 'LEVELS', 'RULES', 'UNTITLED', 'NAMELESS', 'CLEANING_FILE', 'PUBLISHED_REAL', 'PUBLISHED_FAKE',
+           'PUBLISHED_PHRASES', 'BLANKS_ONLY', 'Rule', 'rules_of', 'clean_text', 'clean_articles', 'count_rules',
+           'save_rules', 'load_rules', 'clean_as_published', 'remove', 'clean_articles_as_published']
 
 # %% ../nbs/02_cleaning.ipynb #35d9bfa1
 import re
@@ -58,7 +58,7 @@ CREDITS = (
 WEB_MARKS = (
     Rule("markup", r"(?:// ?)?< ?! ?\[CDATA\[(?: ?//)?|\]\] ?>|<[^<>\n]{1,200}>|&[a-z]{2,6};", " ", "markup that a scraper left in the text"),
     Rule("tweet", r"pic\.twitter\.com/\w+|(?:\u2014 ?)?(?:\b[A-Z]\S{0,20} ){0,4}\(@\w{1,20}\)(?: [A-Z][a-z]+ \d{1,2}, \d{4})?", " ", "embedded tweets: quoted by one kind of source"),
-    Rule("url", r"(?i)\bhttps?:?\s?//\S+|\bwww\.\S+|\b[a-z0-9-]+\.(?:com|org|net|co|gov|info)\b(?:/\S*)?", " ", "links name the site"),
+    Rule("url", r"(?i)\bhttps?:?\s?//\S+|\bwww\.\S+|\b[a-z0-9-]{1,63}\.(?:com|org|net|co|gov|info)\b(?:/\S*)?", " ", "links name the site"),
     Rule("handle", r"@\w+", " ", "Twitter handles"),
     Rule("hashtag", r"#(?=\w)", " ", "the hash of a hashtag; its word stays"),
     Rule("media_tag", r"(?i)[\[(](?:[a-z]+ )?(?:videos?|watch|images?|photos?|pics?|tweets?|screenshots?|audio|details|graphic|explicit)[\])]|^ *(?:video|watch|breaking|must see)\b *!* *:?", " ", "tags in one source's titles"),
@@ -103,6 +103,10 @@ def clean_text(
     "Apply the rules to one text."
     for rule in rules: text = rule.apply(text, field)
     return text.strip() if rules else text
+
+# %% ../nbs/02_cleaning.ipynb #e4ab1e4a
+UNTITLED = (Rule("title", r"(?s).+", "", "titles are written by another hand than bodies", field="title"),)
+NAMELESS = (Rule("names", r"\b[A-Z][\w-]{0,30}(?: [A-Z][\w-]{0,30})+|(?<=[a-z0-9,] )[A-Z][\w-]{0,30}", "someone", "who is in the news changes; how news is written does not", field="text"),)
 
 # %% ../nbs/02_cleaning.ipynb #0aa2ab1e
 def clean_articles(
