@@ -4,20 +4,26 @@
 
 # %% auto #0
 __all__ = ['Predictions', 'save_predictions', 'load_predictions', 'predict', 'detection_metric', 'all_scores',
-           'evaluate_predictions', 'class_report', 'plot_confusion']
+           'evaluate_predictions', 'class_report', 'resample', 'ratio', 'confusion_scores', 'weighted_auc',
+           'equal_mass_bins', 'probability_scores', 'score_draws', 'score_intervals', 'accuracy_interval', 'mcnemar',
+           'Comparison', 'compare', 'holm', 'compare_models', 'reliability', 'fit_temperature', 'calibrate',
+           'choose_threshold', 'risk_coverage', 'aurc', 'coverage_at', 'conformal_threshold', 'conformal_sets',
+           'plot_confusion', 'curve_band', 'plot_curve', 'plot_reliability', 'plot_risk_coverage']
 
 # %% ../nbs/08_evaluation.ipynb #7b41018d
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
+from .audit import wilson
 from .cleaning import clean_articles, load_rules
 from .core import FAKE, ID2LABEL, REAL, DataError, new_file, say, this_machine
 from .data import COLUMNS, read_table
-from .models import load_classifier, predict_logits
+from .models import load_classifier, load_temperature, predict_logits, save_temperature
 from .tokenization import article_texts, encode
 from .training import weighted_scores
 
@@ -34,8 +40,18 @@ class Predictions:
         if not np.isfinite(self.logits).all():
             row = int(np.argmin(np.isfinite(self.logits).all(axis=1)))
             raise DataError("a logit is not a number", where=f"row {row + 1}, article {self.articles.id.iloc[row]}", fix="the model is damaged: train it again, perhaps with a lower learning rate")
+        twice = self.articles.id.duplicated().to_numpy()
+        if twice.any():
+            row = int(twice.argmax())
+            raise DataError(f"{twice.sum():,} articles stand here twice or more", where=f"row {row + 1}, article {self.articles.id.iloc[row]}", fix="predict each article once")
 
     def __len__(self): return len(self.articles)
+
+    def take(self,
+        rows # a mask, or row numbers, of the articles wanted
+        )->"Predictions": # of those
+        "Some of the predictions."
+        return Predictions(self.articles[rows] if np.asarray(rows).dtype == bool else self.articles.iloc[rows], self.logits[rows])
 
     @property
     def labels(self)->np.ndarray: # 0 fake, 1 real
@@ -57,16 +73,19 @@ def save_predictions(
     predictions:Predictions, # what to keep
     path:str|Path): # a .parquet file
     "Write predictions to Parquet."
-    with new_file(path) as partial:
-        predictions.articles[COLUMNS].assign(logit_fake=predictions.logits[:, FAKE], logit_real=predictions.logits[:, REAL]).to_parquet(partial, index=False)
+    table = predictions.articles[COLUMNS].assign(logit_fake=predictions.logits[:, FAKE], logit_real=predictions.logits[:, REAL])
+    table.attrs = {"predictions": len(table)}
+    with new_file(path) as partial: table.to_parquet(partial, index=False)
 
 def load_predictions(
     path:str|Path # a .parquet file written by `save_predictions`
     )->Predictions: # in the same order
-    "Read predictions; `DataError` if the file is not one of ours."
+    "Read predictions; `DataError` if the file is not one of ours, or lost or doubled rows since."
     table = read_table(path)
     missing = [name for name in [*COLUMNS, "logit_fake", "logit_real"] if name not in table]
     if missing: raise DataError(f"not a predictions file: no column {', '.join(missing)}", where=path, fix="make it with: fakenews evaluate MODEL DATA --out FOLDER")
+    written = pd.read_parquet(path, columns=["id"]).attrs.get("predictions", len(table))
+    if written != len(table): raise DataError(f"the file holds {len(table):,} predictions and was written with {written:,}", where=path, fix="predict again")
     return Predictions(table[COLUMNS], table[["logit_fake", "logit_real"]].to_numpy())
 
 # %% ../nbs/08_evaluation.ipynb #585aaea7
@@ -83,7 +102,8 @@ def predict(
     texts, emptied, _ = article_texts(articles.title.to_numpy(dtype=object), articles.text.to_numpy(dtype=object))
     if emptied: say(f"{emptied:,} of {len(texts):,} articles have no body and are read as empty, as in the published notebook")
     ids = encode(texts, tokenizer, tokenizer.model_max_length)
-    return Predictions(articles, predict_logits(classifier.to(this_machine().device), tokenizer, ids, batch_size))
+    logits = predict_logits(classifier.to(this_machine().device), tokenizer, ids, batch_size)
+    return Predictions(articles, logits/load_temperature(model))
 
 # %% ../nbs/08_evaluation.ipynb #9db61705
 def detection_metric(): # an `evaluate.Metric`
@@ -131,19 +151,375 @@ def class_report(
     return pd.DataFrame(rows, index=["precision", "recall", "f1", "articles"]).T.astype({"articles": int})
 
 # %% ../nbs/08_evaluation.ipynb #406552de
+def resample(
+    labels, # true labels, 0 or 1
+    draws:int=2000, # bootstrap samples
+    seed:int=0 # of the draws
+    )->np.ndarray: # shape (draws, articles), float32: how often each article was drawn
+    "Draw each class again with replacement, as many articles as it has."
+    labels, rng = np.asarray(labels), np.random.default_rng(seed)
+    counts = np.zeros((draws, len(labels)), dtype=np.float32)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        picks = rng.integers(0, len(rows), (draws, len(rows))) + len(rows)*np.arange(draws)[:, None]
+        counts[:, rows] = np.bincount(picks.ravel(), minlength=draws*len(rows)).reshape(draws, len(rows))
+    return counts
+
+# %% ../nbs/08_evaluation.ipynb #746e2d95
+def ratio(above, below): # 0 where there is nothing below
+    "Divide, and give 0 for 0/0."
+    return np.divide(above, below, out=np.zeros(np.broadcast(above, below).shape), where=below != 0)
+
+def confusion_scores(
+    cells:np.ndarray # shape (draws, 2, 2): articles by true and predicted label
+    )->dict: # accuracy, f1, precision, recall (weighted by class size), macro_f1; each of shape (draws,)
+    "The scores that a confusion matrix holds."
+    right, true, said = np.diagonal(cells, axis1=1, axis2=2), cells.sum(axis=2), cells.sum(axis=1)
+    share, present = true/true.sum(axis=1, keepdims=True), true + said > 0
+    f1 = ratio(2*right, true + said)
+    return {"accuracy": right.sum(axis=1)/true.sum(axis=1), "f1": (share*f1).sum(axis=1), "precision": (share*ratio(right, said)).sum(axis=1),
+        "recall": (share*ratio(right, true)).sum(axis=1), "macro_f1": f1.sum(axis=1)/present.sum(axis=1)}
+
+def weighted_auc(
+    scores:np.ndarray, # one per article, higher for real
+    labels:np.ndarray, # 0 fake, 1 real
+    weights:np.ndarray # shape (draws, articles)
+    )->np.ndarray: # shape (draws,); nan if a class is missing
+    "The area under the ROC curve, for articles that count more than once."
+    fake, real = (np.flatnonzero(labels == label) for label in (FAKE, REAL))
+    fake = fake[np.argsort(scores[fake], kind="stable")]
+    upto = np.concatenate([np.zeros((len(weights), 1), weights.dtype), np.take(weights, fake, axis=1).cumsum(axis=1)], axis=1)
+    below = sum(np.take(upto, np.searchsorted(scores[fake], scores[real], side=side), axis=1) for side in ("left", "right"))
+    of_real = np.take(weights, real, axis=1)
+    with np.errstate(invalid="ignore"): return np.einsum("ij,ij->i", of_real, below, dtype=float)/2/(of_real.sum(axis=1, dtype=float)*upto[:, -1])
+
+# %% ../nbs/08_evaluation.ipynb #20893041
+def equal_mass_bins(
+    values:np.ndarray, # any numbers
+    bins:int=15 # at most
+    )->np.ndarray: # the bin of each, from 0; equal values in the same
+    "Cut values into bins of about equal size."
+    edges = np.unique(np.percentile(values, np.linspace(0, 1, bins + 1)[1:-1]*100))
+    return np.unique(np.searchsorted(edges, values), return_inverse=True)[1]
+
+def probability_scores(
+    predictions:Predictions, # what a model said
+    weights:np.ndarray, # shape (draws, articles)
+    bins:int=15 # of the calibration error
+    )->dict: # log_loss, brier, ece; each of shape (draws,)
+    "The scores that judge probabilities."
+    shares, labels, total = predictions.probabilities, predictions.labels, weights.sum(axis=1)
+    confidence, right = shares.max(axis=1), predictions.predicted == labels
+    bin_of = equal_mass_bins(confidence, bins)
+    gaps = (np.eye(bin_of.max() + 1)[bin_of]*(confidence - right)[:, None]).astype(weights.dtype)
+    losses = np.column_stack([-log_softmax(predictions.logits.astype(float), axis=1)[np.arange(len(labels)), labels], (shares[:, REAL] - labels)**2]).astype(weights.dtype)
+    log_loss, brier = (weights @ losses).T/total
+    return {"log_loss": log_loss, "brier": brier, "ece": np.abs(weights @ gaps).sum(axis=1)/total}
+
+# %% ../nbs/08_evaluation.ipynb #2aa6530d
+def score_draws(
+    predictions:Predictions, # what a model said
+    weights:np.ndarray # shape (draws, articles): how often each article counts
+    )->pd.DataFrame: # a row per draw, a column per score
+    "Every score, for many weightings of the same predictions; `roc_auc` is missing if a class is."
+    labels = predictions.labels
+    cells = (weights @ np.eye(4, dtype=weights.dtype)[2*labels + predictions.predicted]).reshape(-1, 2, 2).astype(float)
+    return pd.DataFrame({**confusion_scores(cells), "roc_auc": weighted_auc(predictions.logits[:, REAL] - predictions.logits[:, FAKE], labels, weights), **probability_scores(predictions, weights)})
+
+def score_intervals(
+    predictions:Predictions, # what a model said
+    draws:int=2000, # bootstrap samples
+    level:float=.95, # of the interval
+    seed:int=0 # of the draws
+    )->pd.DataFrame: # a row per score: value, low, high
+    "Every score with its bootstrap interval; `DataError` if there are no predictions."
+    if not len(predictions): raise DataError("no predictions to evaluate", fix="choose a split with articles")
+    block = max(1, 10_000_000//len(predictions))
+    blocks = [score_draws(predictions, resample(predictions.labels, min(block, draws - start), seed + start)) for start in range(0, draws, block)]
+    ends = pd.concat(blocks).quantile([(1 - level)/2, (1 + level)/2])
+    value = score_draws(predictions, np.ones((1, len(predictions)))).iloc[0]
+    return pd.DataFrame({"value": value, "low": ends.iloc[0], "high": ends.iloc[1]}).rename_axis("score")
+
+# %% ../nbs/08_evaluation.ipynb #4e5edad1
+def accuracy_interval(
+    predictions:Predictions # at least one
+    )->tuple: # lower and upper end of Wilson's 95 % interval, 0 to 1
+    "Wilson's interval of the accuracy."
+    low, high = wilson((predictions.predicted == predictions.labels).sum(), len(predictions))
+    return float(low), float(high)
+
+# %% ../nbs/08_evaluation.ipynb #8ea7e37c
+def mcnemar(
+    only_first:int, # articles that only the first model gets wrong
+    only_second:int # articles that only the second gets wrong
+    )->float: # two-sided p-value
+    "McNemar's test of whether two models make equally many errors on the same articles."
+    from scipy.stats import binomtest, chi2
+    n = only_first + only_second
+    if not n: return 1.
+    if n < 25: return float(binomtest(min(only_first, only_second), n).pvalue)
+    return float(chi2.sf(max(0, abs(only_first - only_second) - 1)**2/n, 1))
+
+@dataclass(frozen=True)
+class Comparison:
+    "Two models on the same articles."
+    names:tuple # what they are called
+    n:int # articles
+    errors:tuple # of each
+    only:tuple # articles that only the first, only the second gets wrong
+    p:float # see `mcnemar`
+    difference:float # weighted F1 of the first less that of the second
+    low:float # of its 95 % bootstrap interval, articles drawn in pairs
+    high:float # likewise
+
+    def __str__(self):
+        (a, b), (first, second) = self.names, self.errors
+        return (f"{a} makes {first:,} errors in {self.n:,} articles, {b} {second:,}; {self.only[0]:,} articles are wrong in {a} alone, {self.only[1]:,} in {b} alone: "
+            f"p = {self.p:.2g} ({'exact' if sum(self.only) < 25 else 'chi-squared'} McNemar test). The weighted F1 differs by {self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}].")
+
+def compare(
+    first:Predictions, # of one model
+    second:Predictions, # of another, on the same articles in the same order
+    names:tuple=("A", "B"), # what they are called
+    draws:int=2000, # bootstrap samples
+    seed:int=0 # of the draws
+    )->Comparison: # print it
+    "Compare two models; `DataError` if they were not asked about the same articles."
+    if first.articles.id.tolist() != second.articles.id.tolist() or (first.labels != second.labels).any():
+        shared = len(set(first.articles.id) & set(second.articles.id))
+        raise DataError(f"the models were asked about different articles: {len(first):,} and {len(second):,}, {shared:,} of them the same{', in another order or with other labels' if shared == len(first) == len(second) else ''}",
+            fix="let both predict the same table")
+    if not len(first): raise DataError("no predictions to compare", fix="choose a split with articles")
+    labels, wrong = first.labels, [model.predicted != model.labels for model in (first, second)]
+    only = int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())
+    block, draws_of = max(1, 10_000_000//len(first)), []
+    def f1(weights): return [confusion_scores((weights @ np.eye(4, dtype=weights.dtype)[2*labels + model.predicted]).reshape(-1, 2, 2).astype(float))["f1"] for model in (first, second)]
+    for start in range(0, draws, block):
+        one, other = f1(resample(labels, min(block, draws - start), seed + start))
+        draws_of.append(one - other)
+    (one, other), (low, high) = f1(np.ones((1, len(first)))), np.quantile(np.concatenate(draws_of), [.025, .975])
+    return Comparison(tuple(names), len(first), tuple(int(w.sum()) for w in wrong), only, mcnemar(*only), float(one[0] - other[0]), float(low), float(high))
+
+# %% ../nbs/08_evaluation.ipynb #d237bbaf
+def holm(
+    p_values # any number of p-values; missing ones stay missing and do not count
+    )->np.ndarray: # corrected, in the same order
+    "Holm's correction for many tests."
+    p = np.asarray(p_values, dtype=float)
+    result, known = np.full(p.shape, np.nan), np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    result[order] = np.minimum(1, np.maximum.accumulate(p[order]*np.arange(len(order), 0, -1)))
+    return result
+
+def compare_models(
+    models:dict # name -> `Predictions`, all on the same articles
+    )->pd.DataFrame: # a row per pair: errors, only_first, only_second, f1_difference, low, high, p, p_holm
+    "Compare every pair of models."
+    pairs = [compare(models[a], models[b], (a, b)) for a, b in combinations(models, 2)]
+    table = pd.DataFrame([{"first": c.names[0], "second": c.names[1], "first_errors": c.errors[0], "second_errors": c.errors[1], "only_first": c.only[0], "only_second": c.only[1],
+        "f1_difference": c.difference, "low": c.low, "high": c.high, "p": c.p} for c in pairs])
+    return table.assign(p_holm=holm(table.p) if len(table) else [])
+
+# %% ../nbs/08_evaluation.ipynb #291ed771
+def reliability(
+    predictions:Predictions, # what a model said
+    bins:int=15 # of about equal size
+    )->pd.DataFrame: # a row per bin: articles, confidence, accuracy, and Wilson's interval low, high
+    "How often verdicts of each confidence are right."
+    confidence, right = predictions.probabilities.max(axis=1), predictions.predicted == predictions.labels
+    table = pd.DataFrame({"bin": equal_mass_bins(confidence, bins), "confidence": confidence, "right": right}).groupby("bin").agg(
+        articles=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
+    low, high = wilson(table.accuracy*table.articles, table.articles)
+    return table.assign(low=low, high=high)
+
+# %% ../nbs/08_evaluation.ipynb #3f1ee0c4
+def fit_temperature(
+    predictions:Predictions # on validation articles, with temperature 1
+    )->float: # what to divide the logits by, .05 to 50; 1 if it cannot be known
+    "The temperature with the least log loss (Guo et al. 2017)."
+    from scipy.optimize import minimize_scalar
+    rows = np.arange(len(predictions))
+    if not (predictions.predicted != predictions.labels).any():
+        say(f"the {len(predictions):,} validation articles are all judged rightly: there is nothing to fit a temperature to, it stays 1")
+        return 1.
+    def loss(log): return -log_softmax(predictions.logits/np.exp(log), axis=1)[rows, predictions.labels].mean()
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(.05), np.log(50)), method="bounded", options={"xatol": 1e-6}).x))
+
+def calibrate(
+    model:str|Path, # a model folder
+    validation:pd.DataFrame, # validation articles, never the test articles
+    cleaned_by:tuple|None=None # the rules already applied to them
+    )->dict: # temperature, articles, errors, and log loss and calibration error before and after
+    "Fit a temperature and keep it in the model folder."
+    said = predict(model, validation, cleaned_by)
+    raw = Predictions(said.articles, said.logits*load_temperature(model))
+    temperature = fit_temperature(raw)
+    before, after = (probability_scores(Predictions(raw.articles, raw.logits/t), np.ones((1, len(raw)))) for t in (1, temperature))
+    about = {"fitted_on": "validation articles", "articles": len(raw), "errors": int((raw.predicted != raw.labels).sum()),
+        **{f"{name}_{when}": float(values[name][0]) for name in ("log_loss", "ece") for when, values in (("before", before), ("after", after))}}
+    save_temperature(temperature, model, **about)
+    return {"temperature": temperature, **about}
+
+# %% ../nbs/08_evaluation.ipynb #e0043612
+def choose_threshold(
+    predictions:Predictions, # on validation articles
+    *,
+    cost:float|None=None, # of a fake article taken for real, where the reverse costs 1
+    precision:float|None=None # wanted of the verdict fake: the share of those called so that are so
+    )->float: # least probability of fake at which the verdict is fake; above 1: never
+    "The threshold with the least cost, or the lowest with the wanted precision; `DataError` if there is none, or not exactly one wish."
+    if (cost is None) == (precision is None): raise DataError("state a cost or a precision, one of the two", fix="such as choose_threshold(predictions, cost=10)")
+    if not 0 < (cost if precision is None else precision) < (np.inf if precision is None else 1 + 1e-12): raise DataError("a cost is above 0, a precision above 0 and at most 1", fix="such as precision=.95")
+    fake, share = predictions.labels == FAKE, predictions.probabilities[:, FAKE]
+    thresholds, place = np.unique(share, return_inverse=True)
+    called = np.stack([np.bincount(place, weights=mask, minlength=len(thresholds))[::-1].cumsum()[::-1] for mask in (fake, ~fake)]) # fake and real articles at or above each
+    if cost is not None:
+        costs = np.append(cost*(fake.sum() - called[0]) + called[1], cost*fake.sum())
+        return float(np.append(thresholds, np.nextafter(1, 2))[costs.argmin()])
+    enough = np.flatnonzero(called[0]/called.sum(axis=0) >= precision)
+    if not len(enough): raise DataError(f"no threshold reaches a precision of {precision}: the best is {(called[0]/called.sum(axis=0)).max():.4f}", fix="ask for less, or train a better model")
+    return float(thresholds[enough[0]])
+
+# %% ../nbs/08_evaluation.ipynb #52a5dfe2
+def risk_coverage(
+    predictions:Predictions # what a model said
+    )->pd.DataFrame: # a row per distinct confidence, highest first: confidence, coverage, risk
+    "The share of wrong verdicts among those of at least each confidence."
+    confidence, wrong = predictions.probabilities.max(axis=1), predictions.predicted != predictions.labels
+    levels, place = np.unique(-confidence, return_inverse=True)
+    answered, errors = (np.bincount(place, weights=what, minlength=len(levels)).cumsum() for what in (np.ones(len(wrong)), wrong))
+    return pd.DataFrame({"confidence": -levels, "coverage": answered/len(wrong), "risk": errors/answered})
+
+def aurc(
+    predictions:Predictions # at least one
+    )->float: # 0 to 1, lower is better
+    "The area under the risk–coverage curve."
+    curve, n = risk_coverage(predictions), len(predictions)
+    ends, errors = (curve.coverage*n).to_numpy(), (curve.risk*curve.coverage*n).to_numpy()
+    answered = np.arange(1, n + 1)
+    return float((np.interp(answered, np.r_[0, ends], np.r_[0, errors])/answered).mean())
+
+def coverage_at(
+    predictions:Predictions, # what a model said
+    risk:float=.10 # share of wrong verdicts allowed among those given
+    )->float: # the largest share of articles that can be answered, 0 to 1; 0: none
+    "How much can be answered at a stated risk, with the best threshold for these very articles."
+    curve = risk_coverage(predictions)
+    return float(curve.coverage[curve.risk <= risk].max()) if (curve.risk <= risk).any() else 0.
+
+# %% ../nbs/08_evaluation.ipynb #5c7d70e9
+def conformal_threshold(
+    predictions:Predictions, # on validation articles
+    error_rate:float=.10 # sets allowed to miss the true label
+    )->float: # probability from which a label is in the set
+    "The split-conformal threshold; `DataError` if there are too few articles for so low an error rate."
+    n = len(predictions)
+    rank = int(np.ceil((n + 1)*(1 - error_rate) - 1e-9))
+    if not 0 < error_rate < 1 or rank > n: raise DataError(f"an error rate of {error_rate} cannot be promised from {n:,} articles", fix=f"a rate of at least {1/(n + 1):.4f} and below 1, or more validation articles")
+    missing = 1 - predictions.probabilities[np.arange(n), predictions.labels]
+    return float(1 - np.sort(missing)[rank - 1])
+
+def conformal_sets(
+    predictions:Predictions, # on the articles to be judged
+    threshold:float # see `conformal_threshold`
+    )->np.ndarray: # "fake", "real", "either" or "neither" per article
+    "The labels that cannot be ruled out."
+    fake, real = (predictions.probabilities >= threshold - 1e-12).T
+    return np.select([fake & real, fake, real], ["either", ID2LABEL[FAKE], ID2LABEL[REAL]], "neither")
+
+# %% ../nbs/08_evaluation.ipynb #155ab3c1
 def plot_confusion(
     predictions:Predictions, # what to count
     ax=None # a matplotlib axes; None makes one
     ): # the axes
-    "Draw the confusion matrix as counts; the title says what went wrong."
+    "Draw the confusion matrix, counts and shares; the title says what went wrong."
     import matplotlib.pyplot as plt
     import seaborn as sns
-    from sklearn.metrics import confusion_matrix
     ax = ax or plt.subplots(figsize=(4.2, 3.4))[1]
-    counts = confusion_matrix(predictions.labels, predictions.predicted, labels=[FAKE, REAL])
-    names = list(ID2LABEL.values())
-    sns.heatmap(counts, annot=True, fmt=",d", cmap="Blues", cbar=False, square=True, xticklabels=names, yticklabels=names, ax=ax)
+    counts = np.bincount(2*predictions.labels + predictions.predicted, minlength=4).reshape(2, 2)
+    shares, names = ratio(counts, counts.sum(axis=1, keepdims=True)), list(ID2LABEL.values())
+    cells = np.array([f"{count:,}\n{share:.1%}" for count, share in zip(counts.ravel(), shares.ravel())]).reshape(2, 2)
+    sns.heatmap(shares, annot=cells, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, xticklabels=names, yticklabels=names, ax=ax)
     wrong = counts[FAKE, REAL] + counts[REAL, FAKE]
     ax.set(xlabel="predicted label", ylabel="true label")
     ax.set_title(f"{wrong:,} of {counts.sum():,} wrong: {counts[FAKE, REAL]:,} fake taken for real,\n{counts[REAL, FAKE]:,} real taken for fake", fontsize=10)
+    return ax
+
+# %% ../nbs/08_evaluation.ipynb #10dabb15
+def curve_band(
+    predictions:Predictions, # what a model said
+    kind:str="roc", # "roc", or "pr": precision and recall of the verdict fake
+    draws:int=500, # bootstrap samples
+    seed:int=0 # of the draws
+    )->pd.DataFrame: # x (0 to 1), y, low, high
+    "A ROC or precision–recall curve with its band; `DataError` if a class is missing."
+    if len(set(predictions.labels)) < 2: raise DataError("a curve needs articles of both classes", fix="add articles of the missing class")
+    score = predictions.logits[:, FAKE] - predictions.logits[:, REAL] if kind == "pr" else predictions.logits[:, REAL] - predictions.logits[:, FAKE]
+    wanted = predictions.labels == (FAKE if kind == "pr" else REAL)
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(score[order]) != 0, True])
+    grid = np.linspace(0, 1 - 1e-12 if kind == "pr" else 1, 201) # where all is recalled, the precision of the first threshold that does
+    def curves(weights):
+        hits, alarms = (np.cumsum(weights[:, order]*mask[order], axis=1)[:, last] for mask in (wanted, ~wanted))
+        recall = hits/hits[:, -1:]
+        x, y = (recall, np.where(hits + alarms, ratio(hits, hits + alarms), 1)) if kind == "pr" else (alarms/alarms[:, -1:], recall)
+        first = y[:, 0] if kind == "pr" else np.zeros(len(y))
+        return np.array([np.interp(grid, np.r_[0, xs], np.r_[start, ys]) for xs, ys, start in zip(x, y, first)])
+    block = max(1, 5_000_000//len(score))
+    many = np.concatenate([curves(resample(predictions.labels, min(block, draws - start), seed + start)) for start in range(0, draws, block)])
+    low, high = np.quantile(many, [.025, .975], axis=0)
+    return pd.DataFrame({"x": grid, "y": curves(np.ones((1, len(score))))[0], "low": low, "high": high})
+
+def plot_curve(
+    predictions:Predictions, # what a model said
+    kind:str="roc", # see `curve_band`
+    ax=None # a matplotlib axes; None makes one
+    ): # the axes
+    "Draw the ROC or the precision–recall curve with its 95 % band."
+    import matplotlib.pyplot as plt
+    from sklearn.metrics import average_precision_score, roc_auc_score
+    ax = ax or plt.subplots(figsize=(4.2, 3.6))[1]
+    band, fake = curve_band(predictions, kind), predictions.labels == FAKE
+    ax.plot(band.x, band.y, color="#4c72b0")
+    ax.fill_between(band.x, band.low, band.high, color="#4c72b0", alpha=.25, lw=0)
+    if kind == "roc":
+        ax.plot([0, 1], [0, 1], "--", color="#999", lw=1)
+        ax.set(xlabel="share of fake articles taken for real", ylabel="share of real articles found", title=f"ROC: area {roc_auc_score(~fake, predictions.logits[:, REAL] - predictions.logits[:, FAKE]):.4f}")
+    else:
+        ax.axhline(fake.mean(), ls="--", color="#999", lw=1)
+        ax.set(xlabel="recall of fake", ylabel="precision of fake", title=f"Precision and recall: average precision {average_precision_score(fake, predictions.logits[:, FAKE] - predictions.logits[:, REAL]):.4f}")
+    ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02))
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+# %% ../nbs/08_evaluation.ipynb #5e5694b0
+def plot_reliability(
+    predictions:Predictions, # what a model said
+    ax=None # a matplotlib axes; None makes one
+    ): # the axes
+    "Draw how often verdicts of each confidence are right; on the diagonal, confidence can be taken at its word."
+    import matplotlib.pyplot as plt
+    ax = ax or plt.subplots(figsize=(4.2, 3.6))[1]
+    table, ece = reliability(predictions), probability_scores(predictions, np.ones((1, len(predictions))))["ece"][0]
+    ax.plot([.5, 1], [.5, 1], "--", color="#999", lw=1)
+    ax.errorbar(table.confidence, table.accuracy, np.maximum(0, [table.accuracy - table.low, table.high - table.accuracy]), fmt="o", ms=4, color="#4c72b0")
+    surer = (table.articles*(table.confidence - table.accuracy)).sum()/table.articles.sum()
+    ax.set(xlabel="confidence of the verdict", ylabel="share of right verdicts", xlim=(.48, 1.02))
+    ax.set_title(f"{'Surer than right' if surer > 0 else 'More right than sure'}, by {abs(surer):.1%} on average\n(calibration error {ece:.4f})", fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+def plot_risk_coverage(
+    predictions:Predictions, # what a model said
+    ax=None # a matplotlib axes; None makes one
+    ): # the axes
+    "Draw how often the model is wrong if it answers only its surest articles."
+    import matplotlib.pyplot as plt
+    ax = ax or plt.subplots(figsize=(4.2, 3.6))[1]
+    curve = risk_coverage(predictions)
+    ax.step(np.r_[0, curve.coverage], np.r_[curve.risk.iloc[0], curve.risk], where="pre", color="#c44e52")
+    half = curve.risk[curve.coverage >= .5].iloc[0]
+    ax.set(xlabel="share of articles answered, the surest first", ylabel="share of wrong verdicts", xlim=(0, 1.02), ylim=(0, None))
+    ax.set_title(f"{curve.risk.iloc[-1]:.2%} wrong over all, {half:.2%} in the surer half\n(area {aurc(predictions):.4f})", fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
     return ax
