@@ -204,7 +204,7 @@ def evaluate_command(
     from fakenews_nb.core import MADE_BY, claim_folder, new_folder, write_json
     from fakenews_nb.data import load_articles
     from fakenews_nb.detector import model_folder
-    from fakenews_nb.errors import describe_data, write_report
+    from fakenews_nb.errors import describe_data, error_report
     from fakenews_nb.evaluation import evaluate_predictions, predict, save_predictions
     from fakenews_nb.splits import SPLITS, load_prepared
     if out: claim_folder(out, "scores.json", overwrite)
@@ -217,9 +217,10 @@ def evaluate_command(
         about = {"source": data, "origin": articles.attrs["origin"], "evaluated on": f"all {len(articles):,} articles"}
     predictions = predict(model_folder(model), articles, rules)
     if out:
+        report = error_report(predictions, model=model_folder(model), cleaned_by=rules, about={"model": model} | about)
         with new_folder(out, "scores.json", overwrite) as partial:
             save_predictions(predictions, partial/"predictions.parquet")
-            write_json({"made_by": MADE_BY, "model": str(model), "data": about, "scores": write_report(predictions, partial/"report.html", {"model": model} | about, title=f"Fake news detector on {Path(data).name}")}, partial/"scores.json")
+            write_json({"made_by": MADE_BY, "model": str(model), "data": about, "scores": report.save(partial/"report.html", title=f"Fake news detector on {Path(data).name}")}, partial/"scores.json")
     print_scores(evaluate_predictions(predictions))
 
 # %% ../nbs/16_cli.ipynb #5eea6796
@@ -228,14 +229,17 @@ def evaluate_command(
 def errors_command(
     run:Path=typer.Argument(help="A run folder."),
     top:int=typer.Option(20, min=1, help="So many at most, the most confident first.")):
-    "Print the misclassified test articles of a run."
-    from fakenews_nb.errors import misclassified
+    "Print the misclassified test articles of a run, and where errors gather."
+    from fakenews_nb.errors import find_slices, misclassified
     from fakenews_nb.evaluation import load_predictions
     from fakenews_nb.training import load_run
     predictions = load_predictions(load_run(run).folder/"predictions"/"test.parquet")
     table = misclassified(predictions, top)
     if not len(table): return print(f"none of the {len(predictions):,} test articles is misclassified")
     print(table.assign(title=[title if len(title) <= 60 else title[:57] + "..." for title in table.title]).to_string(index=False))
+    slices = find_slices(predictions).head(5)
+    if len(slices): print("\nthe worst parts, each against the rest\n" + slices[["slice", "part", "n", "errors", "error_rate", "low", "high", "rest", "p_holm"]].round(3).to_string(index=False))
+    say(f"everything else: {run/'report.html'}")
 
 # %% ../nbs/16_cli.ipynb #049c548b
 @app.command("predict", epilog='Examples:\n\nfakenews predict runs/first "The council met on Monday."\n\nfakenews predict runs/first --file news.csv --out judged.csv')
@@ -247,13 +251,14 @@ def predict_command(
     out:Path=typer.Option(None, help="Where to write the file with its verdicts; without it they are printed as CSV."),
     columns:str=typer.Option(None, help="Our names and the file's, such as title=headline,text=body."),
     encoding:str=typer.Option("utf-8", help="Of text files."),
+    threshold:float=typer.Option(.5, help="Probability of fake from which the verdict is fake."),
     overwrite:bool=typer.Option(False, "--overwrite", help="Replace OUT if it exists.")):
     "Say whether articles read like fake or real news, and with what probability. It checks no facts."
     from fakenews_nb.detector import Detector, check_writable, predict_file
     if bool(texts) == bool(file): raise DataError("give either texts or a file", fix='fakenews predict MODEL "a text", or fakenews predict MODEL --file news.csv --out judged.csv')
     if out and not file: raise DataError("--out goes with --file", fix="give the articles as a file")
     if out: check_writable(out)
-    detector = Detector.load(model)
+    detector = Detector.load(model, threshold)
     if file:
         table = predict_file(detector, file, out, columns=read_pairs(columns, "--columns"), encoding=encoding, overwrite=overwrite)
         return say(f"{len(table):,} articles judged: {out}") if out else print(table.to_csv(index=False), end="")

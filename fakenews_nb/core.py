@@ -232,7 +232,7 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(-
 .lead { font-size: 1.1rem; } .note { background: #fc03; border-radius: .5rem; padding: .75rem 1rem; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } .figures img { max-width: 100%; height: auto; background: #fff; border-radius: .5rem; padding: .5rem; box-sizing: border-box; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; width: 100%; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { cursor: pointer; } th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.giveaway, td.strong { font-weight: 600; } td.giveaway { color: #c22; } td.strong { color: #b70; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } td.key { white-space: nowrap; width: 12rem; }
 </style></head><body>
@@ -245,7 +245,16 @@ td.giveaway, td.strong { font-weight: 600; } td.giveaway { color: #c22; } td.str
 {% if section.rows %}<div class="wide"><table><thead><tr>{% for name in section.columns %}<th{% if section.numeric[loop.index0] %} class="number"{% endif %}>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in section.rows %}<tr>{% for cell in row %}<td{% if section.numeric[loop.index0] %} class="number"{% elif cell in ("giveaway", "strong") %} class="{{ cell }}"{% elif loop.first and section.columns|length == 2 %} class="key"{% endif %}>{{ "%.4f"|format(cell) if cell is float else cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% endif %}
-{% endfor %}</body></html>
+{% endfor %}<script>
+for (const head of document.querySelectorAll("th")) head.onclick = () => {
+  const body = head.closest("table").tBodies[0], column = head.cellIndex, sign = head.ariaSort === "descending" ? 1 : -1;
+  const value = row => { const text = row.cells[column].textContent, number = parseFloat(text.replace(/[,<]/g, "")); return isNaN(number) ? text : number; };
+  const compare = (a, b) => typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? 1 : -1;
+  for (const row of [...body.rows].sort((a, b) => sign*compare(value(a), value(b)))) body.append(row);
+  for (const other of head.parentNode.cells) other.ariaSort = null;
+  head.ariaSort = sign > 0 ? "ascending" : "descending";
+};
+</script></body></html>
 """
 
 def render(

@@ -14,9 +14,9 @@ import pandas as pd
 from scipy.special import softmax
 
 from .cleaning import clean_text, load_rules
-from .core import ID2LABEL, DataError, OutputError, new_file, say, this_machine
+from .core import FAKE, ID2LABEL, REAL, DataError, OutputError, new_file, say, this_machine
 from .data import read_table, text_column
-from .models import load_classifier, predict_logits
+from .models import load_classifier, load_temperature, predict_logits
 from .tokenization import encode
 
 # %% ../nbs/15_detector.ipynb #de5705a1
@@ -26,15 +26,19 @@ class Detector:
     model:object # a sequence classifier
     tokenizer:object # its tokenizer
     rules:tuple # see `cleaning.RULES`
+    temperature:float=1. # what its logits are divided by; see `evaluation.calibrate`
+    threshold:float=.5 # probability of fake from which the verdict is fake; see `evaluation.choose_threshold`
 
     @classmethod
     def load(cls,
-        folder:str|Path # a model folder, or a run folder that holds one
+        folder:str|Path, # a model folder, or a run folder that holds one
+        threshold:float=.5 # probability of fake from which the verdict is fake; see `evaluation.choose_threshold`
         )->"Detector": # ready to predict
         "Load a model folder; `ModelError` if it is damaged or not a fake-news classifier."
+        if not 0 < threshold <= 1: raise DataError(f"the threshold is {threshold}; a probability above 0, at most 1, was expected", where="threshold", fix="leave it at .5, or take one from choose_threshold")
         folder = model_folder(folder)
         model, tokenizer = load_classifier(folder)
-        return cls(model.to(this_machine().device), tokenizer, load_rules(folder))
+        return cls(model.to(this_machine().device), tokenizer, load_rules(folder), load_temperature(folder), threshold)
 
     def predict(self,
         texts, # a text, or several; bodies if titles are given
@@ -52,7 +56,7 @@ class Detector:
         ids = encode(cleaned, self.tokenizer, self.tokenizer.model_max_length)
         cut = sum(len(row) == self.tokenizer.model_max_length for row in ids)
         if cut: say(f"{cut:,} of {len(texts):,} texts are longer than {self.tokenizer.model_max_length} tokens: only their beginning is read")
-        return verdicts(predict_logits(self.model, self.tokenizer, ids, batch_size), wordless)
+        return verdicts(predict_logits(self.model, self.tokenizer, ids, batch_size)/self.temperature, wordless, self.threshold)
 
     def clean(self,
         title, # may be missing
@@ -72,10 +76,13 @@ def model_folder(
 
 def verdicts(
     logits:np.ndarray, # shape (texts, 2)
-    wordless:list # per text, whether it has no letters
-    )->pd.DataFrame: # label, probability, note
+    wordless:list, # per text, whether it has no letters
+    threshold:float=.5 # probability of fake from which the verdict is fake
+    )->pd.DataFrame: # label, probability (of that label), note
     "Logits as labels with their probabilities."
-    return pd.DataFrame({"label": [ID2LABEL[label] for label in logits.argmax(axis=1)], "probability": softmax(logits.astype(float), axis=1).max(axis=1),
+    shares = softmax(logits.astype(float), axis=1)
+    labels = np.where(shares[:, FAKE] >= threshold, FAKE, REAL)
+    return pd.DataFrame({"label": [ID2LABEL[label] for label in labels], "probability": shares[np.arange(len(labels)), labels],
         "note": ["no letters: means nothing" if empty else "" for empty in wordless]})
 
 # %% ../nbs/15_detector.ipynb #8d5ae5f1
