@@ -16,7 +16,7 @@ from scipy.special import softmax
 from .cleaning import clean_text, load_rules
 from .core import FAKE, ID2LABEL, REAL, DataError, OutputError, new_file, say, this_machine
 from .data import read_table, text_column
-from .models import load_classifier, load_temperature, predict_logits
+from .models import load_classifier, predict_logits
 from .tokenization import encode
 
 # %% ../nbs/15_detector.ipynb #de5705a1
@@ -26,7 +26,6 @@ class Detector:
     model:object # a sequence classifier
     tokenizer:object # its tokenizer
     rules:tuple # see `cleaning.RULES`
-    temperature:float=1. # what its logits are divided by; see `evaluation.calibrate`
     threshold:float=.5 # probability of fake from which the verdict is fake; see `evaluation.choose_threshold`
 
     @classmethod
@@ -38,7 +37,7 @@ class Detector:
         if not 0 < threshold <= 1: raise DataError(f"the threshold is {threshold}; a probability above 0, at most 1, was expected", where="threshold", fix="leave it at .5, or take one from choose_threshold")
         folder = model_folder(folder)
         model, tokenizer = load_classifier(folder)
-        return cls(model.to(this_machine().device), tokenizer, load_rules(folder), load_temperature(folder), threshold)
+        return cls(model.to(this_machine().device), tokenizer, load_rules(folder), threshold)
 
     def predict(self,
         texts, # a text, or several; bodies if titles are given
@@ -56,7 +55,7 @@ class Detector:
         ids = encode(cleaned, self.tokenizer, self.tokenizer.model_max_length)
         cut = sum(len(row) == self.tokenizer.model_max_length for row in ids)
         if cut: say(f"{cut:,} of {len(texts):,} texts are longer than {self.tokenizer.model_max_length} tokens: only their beginning is read")
-        return verdicts(predict_logits(self.model, self.tokenizer, ids, batch_size)/self.temperature, wordless, self.threshold)
+        return verdicts(predict_logits(self.model, self.tokenizer, ids, batch_size), wordless, self.threshold)
 
     def clean(self,
         title, # may be missing

@@ -22,9 +22,9 @@ from scipy.special import log_softmax, softmax
 
 from .audit import wilson
 from .cleaning import clean_articles, load_rules
-from .core import FAKE, ID2LABEL, REAL, DataError, new_file, say, this_machine
+from .core import FAKE, ID2LABEL, REAL, DataError, new_file, read_json, say, this_machine
 from .data import COLUMNS, read_table
-from .models import load_classifier, load_temperature, predict_logits, save_temperature, text_vectors
+from .models import CALIBRATION_FILE, apply_temperature, load_classifier, predict_logits, text_vectors
 from .tokenization import article_texts, encode
 from .training import weighted_scores
 
@@ -112,7 +112,7 @@ def predict(
     )->Predictions: # in the order of `articles`, which are kept as they were given
     "Let a fine-tuned model judge articles whose labels are known."
     classifier, tokenizer, ids = model_inputs(model, articles, cleaned_by)
-    return Predictions(articles, predict_logits(classifier, tokenizer, ids, batch_size)/load_temperature(model))
+    return Predictions(articles, predict_logits(classifier, tokenizer, ids, batch_size))
 
 def article_vectors(
     model:str|Path, # a model folder
@@ -367,15 +367,13 @@ def calibrate(
     validation:pd.DataFrame, # validation articles, never the test articles
     cleaned_by:tuple|None=None # the rules already applied to them
     )->dict: # temperature, articles, errors, and log loss and calibration error before and after
-    "Fit a temperature and keep it in the model folder."
-    said = predict(model, validation, cleaned_by)
-    raw = Predictions(said.articles, said.logits*load_temperature(model))
+    "Fit a temperature and put it into the model folder."
+    raw = predict(model, validation, cleaned_by)
     temperature = fit_temperature(raw)
     before, after = (probability_scores(Predictions(raw.articles, raw.logits/t), np.ones((1, len(raw)))) for t in (1, temperature))
-    about = {"fitted_on": "validation articles", "articles": len(raw), "errors": int((raw.predicted != raw.labels).sum()),
-        **{f"{name}_{when}": float(values[name][0]) for name in ("log_loss", "ece") for when, values in (("before", before), ("after", after))}}
-    save_temperature(temperature, model, **about)
-    return {"temperature": temperature, **about}
+    apply_temperature(model, temperature, fitted_on="validation articles", articles=len(raw), errors=int((raw.predicted != raw.labels).sum()),
+        **{f"{name}_{when}": float(values[name][0]) for name in ("log_loss", "ece") for when, values in (("before", before), ("after", after))})
+    return {name: value for name, value in read_json(Path(model)/CALIBRATION_FILE).items() if name != "made_by"}
 
 # %% ../nbs/08_evaluation.ipynb #e0043612
 def choose_threshold(

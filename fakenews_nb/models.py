@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'TINY', 'PICKLES', 'CALIBRATION_FILE', 'check_folder', 'quiet', 'make_tiny', 'load_encoder', 'first_line',
-           'load_classifier', 'run_model', 'predict_logits', 'text_vectors', 'save_temperature', 'load_temperature']
+           'load_classifier', 'run_model', 'predict_logits', 'text_vectors', 'head_name', 'apply_temperature']
 
 # %% ../nbs/06_models.ipynb #09b0c55f
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .core import ID2LABEL, LABEL2ID, MADE_BY, ModelError, read_json, set_seed, write_json
+from .core import ID2LABEL, LABEL2ID, MADE_BY, ModelError, new_file, read_json, set_seed, write_json
 from .tokenization import train_tokenizer
 
 # %% ../nbs/06_models.ipynb #bd06aa89
@@ -172,20 +172,29 @@ def text_vectors(
 # %% ../nbs/06_models.ipynb #827fe45d
 CALIBRATION_FILE = "calibration.json"
 
-def save_temperature(
-    temperature:float, # what the logits are divided by
-    folder:str|Path, # a model folder
-    **about): # how it was fitted
-    "Write the temperature into a model folder."
-    write_json({"made_by": MADE_BY, "temperature": temperature, **about}, Path(folder)/CALIBRATION_FILE)
+def head_name(
+    model # a sequence classifier
+    )->str: # the name of its last linear layer
+    "Find the layer that gives the logits; `ModelError` if it is none we know."
+    from torch.nn import Linear
+    names = [name for name, module in model.named_modules() if isinstance(module, Linear) and module.out_features == model.config.num_labels]
+    if not names: raise ModelError("the model has no linear layer that gives the logits, so it cannot be calibrated", fix="use a BERT-type classifier")
+    return names[-1]
 
-def load_temperature(
-    folder:str|Path # a model folder
-    )->float: # 1 if it has none
-    "Read the temperature of a model folder; `ModelError` if it is damaged."
-    path = Path(folder)/CALIBRATION_FILE
-    if not path.is_file(): return 1.
-    temperature = read_json(path).get("temperature")
-    if not isinstance(temperature, (int, float)) or not 0 < temperature < float("inf"):
-        raise ModelError(f"the temperature is {temperature!r}; a positive number was expected", where=path, fix="remove the file to do without, or train again")
-    return float(temperature)
+def apply_temperature(
+    folder:str|Path, # a model folder
+    temperature:float, # what the logits are to be divided by, above 0
+    **about): # how it was fitted, for the note
+    "Divide the weights of the last layer, and note it in calibration.json; `ModelError` if that cannot be done."
+    from safetensors.torch import load_file, save_file
+    folder = Path(folder)
+    if not 0 < temperature < float("inf"): raise ModelError(f"the temperature is {temperature!r}; a positive number was expected", where=folder)
+    before = read_json(folder/CALIBRATION_FILE)["temperature"] if (folder/CALIBRATION_FILE).is_file() else 1.
+    name = head_name(load_classifier(folder)[0])
+    for file in sorted(folder.glob("*.safetensors")):
+        weights = load_file(file)
+        mine = [key for key in (f"{name}.weight", f"{name}.bias") if key in weights]
+        if not mine: continue
+        for key in mine: weights[key] = weights[key]/temperature
+        with new_file(file) as partial: save_file(weights, partial, metadata={"format": "pt"})
+    write_json({"made_by": MADE_BY, "temperature": before*temperature, **about}, folder/CALIBRATION_FILE)

@@ -42,7 +42,7 @@ def test_main_job(run_folder, prepared, tmp_path):
     assert f"{metrics['test']['f1']:.4f}" in scores
     errors, _ = fakenews("errors", run_folder, "--top", 3)
     wrong = metrics["test"]["errors"]
-    assert len(errors.strip().splitlines()) == (1 + min(3, wrong) if wrong else 1)
+    assert len(errors.split("\n\n")[0].strip().splitlines()) == (1 + min(3, wrong) if wrong else 1) and (not wrong or "the worst parts" in errors)
     articles = pd.DataFrame({"title": ["Water board to review the bus network", "SHOCKING truth"], "text": ["Officials said on Monday it would.", "Wake up, people!"]})
     for suffix, write in ((".csv", articles.to_csv), (".parquet", articles.to_parquet)):
         write(tmp_path/f"in{suffix}", index=False)
