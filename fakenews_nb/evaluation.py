@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Predictions', 'save_predictions', 'load_predictions', 'model_inputs', 'predict', 'article_vectors',
            'detection_metric', 'all_scores', 'evaluate_predictions', 'class_report', 'resample', 'ratio',
-           'confusion_scores', 'weighted_auc', 'equal_mass_bins', 'probability_scores', 'score_draws',
-           'score_intervals', 'accuracy_interval', 'mcnemar', 'Comparison', 'compare', 'holm', 'compare_models',
-           'reliability', 'fit_temperature', 'calibrate', 'choose_threshold', 'risk_coverage', 'aurc', 'coverage_at',
-           'conformal_threshold', 'conformal_sets', 'plot_confusion', 'curve_band', 'plot_curve', 'plot_reliability',
-           'plot_risk_coverage']
+           'confusion_scores', 'weighted_auc', 'weighted_coverage', 'equal_mass_bins', 'probability_scores',
+           'score_draws', 'score_intervals', 'accuracy_interval', 'mcnemar', 'Comparison', 'compare', 'holm',
+           'compare_models', 'reliability', 'fit_temperature', 'calibrate', 'choose_threshold', 'risk_coverage', 'aurc',
+           'coverage_at', 'conformal_threshold', 'conformal_sets', 'plot_confusion', 'curve_band', 'plot_curve',
+           'plot_reliability', 'plot_risk_coverage']
 
 # %% ../nbs/08_evaluation.ipynb #7b41018d
 from dataclasses import dataclass
@@ -210,6 +210,21 @@ def weighted_auc(
     of_real = np.take(weights, real, axis=1)
     with np.errstate(invalid="ignore"): return np.einsum("ij,ij->i", of_real, below, dtype=float)/2/(of_real.sum(axis=1, dtype=float)*upto[:, -1])
 
+
+def weighted_coverage(
+    predictions:Predictions, # what a model said
+    weights:np.ndarray, # shape (draws, articles)
+    risk:float=.10 # share of wrong verdicts allowed among those given
+    )->np.ndarray: # shape (draws,): the largest share of articles that can be answered, 0 to 1
+    "How much can be answered at a stated risk, with the best threshold for these very articles."
+    confidence = predictions.probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(confidence[order]) != 0, True])
+    wrong = (predictions.predicted != predictions.labels)[order]
+    answered = weights[:, order].cumsum(axis=1)
+    errors = (weights[:, order]*wrong).cumsum(axis=1)
+    return np.where(errors <= risk*answered, answered, 0)[:, last].max(axis=1)/answered[:, -1]
+
 # %% ../nbs/08_evaluation.ipynb #20893041
 def equal_mass_bins(
     values:np.ndarray, # any numbers
@@ -241,7 +256,8 @@ def score_draws(
     "Every score, for many weightings of the same predictions; `roc_auc` is missing if a class is."
     labels = predictions.labels
     cells = (weights @ np.eye(4, dtype=weights.dtype)[2*labels + predictions.predicted]).reshape(-1, 2, 2).astype(float)
-    return pd.DataFrame({**confusion_scores(cells), "roc_auc": weighted_auc(predictions.logits[:, REAL] - predictions.logits[:, FAKE], labels, weights), **probability_scores(predictions, weights)})
+    return pd.DataFrame({**confusion_scores(cells), "roc_auc": weighted_auc(predictions.logits[:, REAL] - predictions.logits[:, FAKE], labels, weights),
+        **probability_scores(predictions, weights), "coverage_at_10": weighted_coverage(predictions, weights)})
 
 def score_intervals(
     predictions:Predictions, # what a model said
@@ -419,8 +435,7 @@ def coverage_at(
     risk:float=.10 # share of wrong verdicts allowed among those given
     )->float: # the largest share of articles that can be answered, 0 to 1; 0: none
     "How much can be answered at a stated risk, with the best threshold for these very articles."
-    curve = risk_coverage(predictions)
-    return float(curve.coverage[curve.risk <= risk].max()) if (curve.risk <= risk).any() else 0.
+    return float(weighted_coverage(predictions, np.ones((1, len(predictions))), risk)[0])
 
 # %% ../nbs/08_evaluation.ipynb #5c7d70e9
 def conformal_threshold(

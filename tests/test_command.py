@@ -30,7 +30,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_command_has_help_with_an_example(here):
-    for command in ("corpora", "audit", "prepare", "train", "evaluate", "errors", "predict", "demo"):
+    for command in ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "predict", "demo"):
         code, out, _ = here(command, "--help")
         assert code == 0 and f"fakenews {command}" in out and "Example" in out
 
