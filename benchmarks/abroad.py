@@ -1,8 +1,8 @@
 """What helps a detector that was trained on ISOT alone on news from elsewhere: one change at a time, three seeds.
 
 Every variant is fine-tuned on the same cleaned and grouped ISOT articles and judged on ISOT's own test articles, on LIAR and COVID-19 Constraint, by which
-variants may be compared and chosen, and on FakeNewsAMT and Horne 2017, by which nothing is chosen. Logits are kept beside the JSON table (not in the
-repository), so that adaptation and stacks are computed without training again. Runs that are in the table already are not repeated.
+variants may be compared and chosen, and on FakeNewsAMT and Horne 2017, by which nothing is chosen. Each is also judged as one of a stack with the character n-grams and
+the engineered features. Logits are kept in --work, so that a run is not repeated; the table is written again after every run.
 
     python benchmarks/abroad.py --model FOLDER --data FOLDER
 """
@@ -13,13 +13,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from fakenews_nb.audit import mask_shortcuts
 from fakenews_nb.cleaning import NAMELESS, UNTITLED, Rule, clean_articles, rules_of
-from fakenews_nb.core import read_json, say, set_seed, this_machine, versions, write_json
+from fakenews_nb.core import say, this_machine, versions, write_json
 from fakenews_nb.data import load_articles
 from fakenews_nb.evaluation import predict
 from fakenews_nb.splits import load_prepared, prepare, save_prepared
 from fakenews_nb.training import RECIPES, finetune
+from fakenews_nb.transfer import adapt, fit_baseline, from_margins, margins
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, roc_auc_score
 
 BASE = replace(RECIPES["fast"], epochs=1, max_length=128)
 VARIANTS = { # name -> what is changed in the recipe, and in the data
@@ -37,6 +41,8 @@ VARIANTS = { # name -> what is changed in the recipe, and in the data
     "window, masked words and averaged weights": ({"noise": "window", "average_last": .5}, "masked"), # what had helped on LIAR and COVID, seed 42
     "stopped by the hard validation slice": ({"evaluations": 4, "select_on": "hard", "patience": 99}, None),
 }
+STACKED = ("char_svc", "engineered")
+CHOSEN_BY, REPORTED = ("liar", "covid_constraint2021"), ("fakenewsamt", "horne2017")
 ABROAD = {"liar": 800, "covid_constraint2021": 800, "fakenewsamt": None, "horne2017": None} # corpus -> articles at most
 
 
@@ -66,6 +72,40 @@ def judged(folder, abroad):
     return {**home, **{name: clean_articles(table, rules) for name, table in abroad.items()}}, rules
 
 
+def scores_of(predictions, training_share):
+    "What is kept of one model on one corpus."
+    margin, labels = margins(predictions), predictions.labels
+    def macro(p): return float(f1_score(labels, p.predicted, average="macro"))
+    return {"macro_f1": macro(predictions), "batch_share": macro(adapt(predictions)), "batch_em": macro(adapt(predictions, "em", training_share=training_share)), "auc": float(roc_auc_score(labels, margin))}
+
+
+def baseline_margins(folder, parts, rules, cache={}):
+    "Margins of the baselines of the stack on every table, divided by their spread on the validation articles."
+    if folder not in cache:
+        train = load_prepared(folder)[0]["train"].to_pandas()
+        said = {name: {part: margins(model.judge(table, rules)) for part, table in parts.items()} for name in STACKED for model in [fit_baseline(name, train, rules)]}
+        cache[folder] = {part: {name: said[name][part]/said[name]["validation"].std() for name in STACKED} for part in parts}
+    return cache[folder]
+
+
+def rows_of(name, seed, folder, parts, rules, logits):
+    "The rows of the table for one run: the encoder alone, and stacked."
+    own = {part: logits[part][:, 1] - logits[part][:, 0] for part in parts}
+    others, training_share = baseline_margins(folder, parts, rules), float(np.mean(load_prepared(folder)[0]["train"]["label"]))
+    mean = {part: np.mean([own[part]/own["validation"].std(), *others[part].values()], axis=0) for part in parts}
+    curve = LogisticRegression().fit(mean["validation"][:, None], parts["validation"].label)
+    judged = {"encoder": own, "stack": {part: curve.decision_function(mean[part][:, None]) for part in parts}}
+    return [{"model": model, "variant": name, "seed": seed, "scores": {part: scores_of(from_margins(parts[part], margin[part]), training_share) for part in parts if part != "validation"}} for model, margin in judged.items()]
+
+
+def table(rows):
+    "Means over seeds, and over the two corpora to choose by and the two that are reported; the spread is the standard deviation over seeds."
+    flat = pd.DataFrame([{"model": row["model"], "variant": row["variant"], "seed": row["seed"], "ISOT": row["scores"]["test"]["macro_f1"],
+        **{f"{group} {what}": np.mean([row["scores"][part][what] for part in parts]) for group, parts in (("chosen by", CHOSEN_BY), ("reported", REPORTED)) for what in ("macro_f1", "batch_share", "batch_em", "auc")}} for row in rows])
+    groups = flat.drop(columns="seed").groupby(["model", "variant"], sort=False)
+    return groups.mean().assign(seeds=groups.size(), **{"spread of reported macro_f1": groups["reported macro_f1"].std()})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a pretrained encoder's folder, or a name that load_encoder takes")
@@ -73,24 +113,34 @@ def main():
     parser.add_argument("--limit", type=int, default=2000, help="training articles")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--only-table", action="store_true", help="train nothing; make the table of the runs there are")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"abroad.json")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir())/"fakenews-abroad", help="where prepared data and logits are kept")
     args = parser.parse_args()
     isot = next((folder for folder in Path(args.data).rglob("isot") if folder.is_dir()), args.data)
-    tables = {name: load_articles(name, args.data) for name in ABROAD}
+    rows, tables = [], {name: load_articles(name, args.data) for name in ABROAD}
     abroad = {name: table if ABROAD[name] is None else table.sample(ABROAD[name], random_state=0).reset_index(drop=True) for name, table in tables.items()}
     for seed in args.seeds:
         for name in args.variants:
             out = args.work/"logits"/f"{name.replace(' ', '_').replace(':', '').replace(',', '')}-{args.limit}-{seed}.npz"
-            if out.exists(): continue
             change, level = VARIANTS[name]
             folder = prepare_data(level, args.work, isot)
             parts, rules = judged(folder, abroad)
-            with tempfile.TemporaryDirectory() as run:
-                trained = finetune(folder, Path(run)/"run", args.model, replace(BASE, seed=seed, **change), limit=args.limit)
-                logits = {part: predict(trained.model, table, rules).logits for part, table in parts.items()}
-            out.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(out, seconds=trained.metrics["train_seconds"], **logits, **{f"label_{part}": table.label.to_numpy() for part, table in parts.items()})
-            say(f"{name}, seed {seed}: {trained.metrics['train_seconds']:.0f} s")
+            if not out.exists() and not args.only_table: train(folder, parts, rules, replace(BASE, seed=seed, **change), args, out)
+            if not out.exists(): continue
+            rows += rows_of(name, seed, folder, parts, rules, np.load(out))
+            write_json({"rows": rows, "training_articles": args.limit, "machine": this_machine().__dict__, "versions": versions()}, args.out)
+    print(table(rows).round(3).to_string())
+
+
+def train(folder, parts, rules, recipe, args, out):
+    "Fine-tune one variant and keep its logits."
+    with tempfile.TemporaryDirectory() as run:
+        trained = finetune(folder, Path(run)/"run", args.model, recipe, limit=args.limit)
+        logits = {part: predict(trained.model, table, rules).logits for part, table in parts.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out, seconds=trained.metrics["train_seconds"], **logits)
+    say(f"{out.stem}: {trained.metrics['train_seconds']:.0f} s")
 
 
 if __name__ == "__main__": main()
