@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fakenews_nb.audit import mask_shortcuts
-from fakenews_nb.cleaning import NAMELESS, UNTITLED, Rule, clean_articles, rules_of
+from fakenews_nb.cleaning import NAMELESS, UNTITLED, Rule, clean_articles
 from fakenews_nb.core import say, this_machine, versions, write_json
 from fakenews_nb.data import load_articles
 from fakenews_nb.evaluation import predict

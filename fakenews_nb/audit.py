@@ -39,7 +39,7 @@ def wilson(
     count, n = np.asarray(count, dtype=float), np.asarray(n, dtype=float)
     share, spread = count/n, Z**2/n
     middle, half = share + spread/2, Z*np.sqrt(share*(1 - share)/n + spread/(4*n))
-    return (middle - half)/(1 + spread), (middle + half)/(1 + spread)
+    return np.maximum(0, (middle - half)/(1 + spread)), np.minimum(1, (middle + half)/(1 + spread))
 
 def auc_interval(
     values, # one number per article

@@ -73,7 +73,7 @@ def title_case(
 SLICERS = { # what articles are cut by -> the name of each article's part
     "subject": lambda articles: articles.subject.fillna("").to_numpy(dtype=object),
     "source": lambda articles: articles.source.fillna("").to_numpy(dtype=object),
-    "year": lambda articles: read_dates(articles).dt.year.astype("Int64").astype("str").replace("<NA>", "").to_numpy(dtype=object),
+    "year": lambda articles: read_dates(articles).dt.year.map("{:.0f}".format, na_action="ignore").fillna("").to_numpy(dtype=object),
     "length": lambda articles: in_bins(articles.text.fillna("").str.split().str.len(), (50, 150, 300, 600), "words"),
     "title": title_case,
     "quotation marks": lambda articles: in_bins(articles.text.fillna("").str.count("[\"\u201c\u201d]").to_numpy(), (1, 5, 15), "marks"),
@@ -291,7 +291,7 @@ def summary(
         if near is not None and len(near):
             other = int((near.label != near.nearest_label).sum())
             found.append(f"Of the {len(near):,} errors looked at, {other:,} lie nearest, {what}, to a training article of the other class.")
-    if report.doubtful is not None: found.append(f"{len(report.doubtful):,} training labels are doubted by a word model; a person should look at the first ones.")
+    if report.doubtful is not None: found.append(f"Training labels that a word model doubts: {len(report.doubtful):,}{'; a person should look at the first ones' if len(report.doubtful) else ''}.")
     if report.flips is not None and (report.flips.flips > 0).any():
         first = report.flips.iloc[0]
         found.append(f"\"{report.flips.index[0]}\" turns most verdicts round: {percent(first.flip_rate)} of {first.changed:,.0f} articles, {first.to_fake:,.0f} of them to fake and {first.to_real:,.0f} to real.")

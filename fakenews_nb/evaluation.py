@@ -271,7 +271,9 @@ def score_intervals(
     blocks = [score_draws(predictions, resample(predictions.labels, min(block, draws - start), seed + start)) for start in range(0, draws, block)]
     ends = pd.concat(blocks).quantile([(1 - level)/2, (1 + level)/2])
     value = score_draws(predictions, np.ones((1, len(predictions)))).iloc[0]
-    return pd.DataFrame({"value": value, "low": ends.iloc[0], "high": ends.iloc[1]}).rename_axis("score")
+    table = pd.DataFrame({"value": value, "low": ends.iloc[0], "high": ends.iloc[1]}).rename_axis("score")
+    table.loc["ece", ["low", "high"]] = np.maximum(0, 2*value["ece"] - ends["ece"].iloc[::-1].to_numpy())
+    return table
 
 # %% ../nbs/08_evaluation.ipynb #4e5edad1
 def accuracy_interval(

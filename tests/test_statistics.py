@@ -165,6 +165,17 @@ def test_coverage_of_the_intervals():
     assert all(.93 <= share <= .97 for share in shares.values()), shares
 
 
+def test_coverage_of_the_calibration_error():
+    "The reflected interval holds the true calibration error in 82 to 97 % of 200 samples of 1,000 articles; the plain one is far worse, and is not used."
+    rng = np.random.default_rng(14)
+    truth = probability_scores(made_up(2_000_000, rng), np.ones((1, 2_000_000)))["ece"][0]
+    found = [score_intervals(made_up(1000, rng), draws=300, seed=seed).loc["ece"] for seed in range(200)]
+    held, plain = (np.mean([low <= truth <= high for low, high in ends]) for ends in
+        ([(row.low, row.high) for row in found], [(2*row.value - row.high, 2*row.value - row.low) for row in found]))
+    print(held, plain)
+    assert .82 <= held <= .97 and plain < .5
+
+
 def test_the_conformal_promise():
     "Sets miss the true label in at most the stated share of cases: on average over 400 validation samples, within .01; and not much less."
     rng = np.random.default_rng(11)
@@ -183,3 +194,17 @@ def test_log_loss_of_huge_logits():
     p = made_up(10, np.random.default_rng(12))
     p = Predictions(p.articles, np.eye(2)[1 - p.labels]*1000.)
     assert np.isclose(probability_scores(p, np.ones((1, 10)))["log_loss"][0], 1000) and np.isfinite(log_softmax(p.logits, axis=1)).all()
+
+
+def test_all_of_it_in_seconds():
+    "Metrics, intervals, slices and calibration of as many articles as the published test set has, in under 15 s."
+    import time
+    from fakenews_nb.data import load_articles
+    from fakenews_nb.errors import find_slices
+    from fakenews_nb.evaluation import evaluate_predictions, reliability
+    sample = load_articles("sample")
+    articles = pd.concat([sample]*12, ignore_index=True).head(6735).assign(id=[str(row) for row in range(6735)])
+    p = Predictions(articles, np.random.default_rng(13).normal(size=(6735, 2)) + 2*np.eye(2)[articles.label])
+    start = time.perf_counter()
+    for work in (evaluate_predictions, score_intervals, find_slices, fit_temperature, reliability, aurc, conformal_threshold): work(p)
+    assert time.perf_counter() - start < 15
