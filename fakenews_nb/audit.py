@@ -364,7 +364,8 @@ def shortcut_strength(
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     source = articles if reference is None else reference
-    check_classes(source)
+    fewest = source.label.value_counts().reindex(list(ID2LABEL), fill_value=0)
+    if fewest.min() < 5: raise DataError(f"{fewest.min()} {ID2LABEL[int(fewest.idxmin())]} articles to learn from; each class needs at least 5", where=source.attrs.get("origin"), fix="add articles of that class")
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), LogisticRegression(C=10, max_iter=1000))
     labels = articles.label.to_numpy(dtype=int)
     try:

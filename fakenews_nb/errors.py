@@ -65,7 +65,7 @@ def in_bins(
 
 def title_case(
     articles:pd.DataFrame # the article table
-    )->np.ndarray: # "Most Words With a Capital", "few words with a capital" or "no title"
+    )->np.ndarray: # "most words capitalised", "few words capitalised" or "no title"
     "How a title is written."
     capitals = [np.mean([word[0].isupper() for word in title.split()]) if title.strip() else np.nan for title in articles.title.fillna("")]
     return np.select([np.isnan(capitals), np.greater_equal(capitals, .6)], ["no title", "most words capitalised"], "few words capitalised")
@@ -161,7 +161,7 @@ def doubtful_labels(
     articles:pd.DataFrame, # the article table, most often the training split
     seed:int=42 # of the five folds
     )->pd.DataFrame: # title, given (label), probability (of it, out of fold), id; the most doubtful first
-    "Articles whose label a word model and cleanlab doubt; `DataError` if a class has fewer than seven articles."
+    "Articles whose label a word model and cleanlab doubt; `DataError` if a class has fewer than five articles."
     from cleanlab.filter import find_label_issues
     strength, labels = shortcut_strength(articles, seed=seed), articles.label.to_numpy(dtype=int)
     shares = np.where(np.eye(2, dtype=bool)[labels], strength[:, None], 1 - strength[:, None])
@@ -231,7 +231,7 @@ class ErrorReport:
     slices:pd.DataFrame # see `find_slices`
     neighbours:pd.DataFrame|None # see `nearest_articles`: of the most confident errors, by words; None without training articles
     model_neighbours:pd.DataFrame|None # likewise to the model; None without the model
-    doubtful:pd.DataFrame|None # see `doubtful_labels`; None without training articles
+    doubtful:pd.DataFrame|None # see `doubtful_labels`; None without five training articles of each class
     flips:pd.DataFrame|None # see `perturbation_table`; None without the model
     about:dict # what it ran on: names and values
 
@@ -264,7 +264,8 @@ def error_report(
     more, neighbours, model_neighbours, doubtful, flips = dict(columns or {}), None, None, None, None
     if train is not None:
         neighbours = nearest_articles(wrong, train)
-        doubtful = doubtful_labels(train, seed)
+        if train.label.value_counts().reindex(list(ID2LABEL), fill_value=0).min() >= 5: doubtful = doubtful_labels(train, seed)
+        else: say("a class has fewer than 5 training articles: doubtful labels are not looked for")
     if model is not None:
         def judge(some): return predict(model, some, cleaned_by)
         more["cut to fit the model"] = np.where(truncated(model, articles, cleaned_by), "cut", "whole")

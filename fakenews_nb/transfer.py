@@ -25,6 +25,7 @@ from .core import FAKE, ID2LABEL, REAL, DataError, new_file, picture, render, sa
 from .data import COLUMNS, concat_articles
 from .ensemble import article_features
 from .evaluation import Predictions, article_vectors, calibrate, predict, score_intervals
+from .models import CALIBRATION_FILE
 from .splits import MANIFEST, duplicate_groups, load_prepared, prepare_clean, save_prepared
 from .training import METRICS_FILE, RECIPES, Recipe, finetune, load_run
 
@@ -194,9 +195,8 @@ def fit_model(
     if "+" in name: return fit_stack([fit_model(part, data, work, recipe, limit) for part in name.split("+")], dataset["validation"].to_pandas(), rules)
     if name in BASELINES: return fit_baseline(name, dataset["train"].to_pandas(), rules)
     run = Path(work)/f"{Path(name).name}-{limit or 'all'}-{recipe.seed}-{short_hash(name, asdict(recipe), manifest['sha256'])}"
-    if not (run/METRICS_FILE).is_file():
-        finetune(data, run, name, recipe, limit=limit, resume=run.exists())
-        calibrate(run/"model", dataset["validation"].to_pandas(), rules)
+    if not (run/METRICS_FILE).is_file(): finetune(data, run, name, recipe, limit=limit, resume=run.exists())
+    if not (run/"model"/CALIBRATION_FILE).is_file(): calibrate(run/"model", dataset["validation"].to_pandas(), rules)
     return FineTuned(load_run(run).model)
 
 # %% ../nbs/11_transfer.ipynb #8e761072
@@ -316,7 +316,7 @@ def prepare_training(
     "Clean, split and keep the training corpus, if that was not done before."
     tables = [corpora[part] for part in name.split("+")]
     table = concat_articles(tables) if len(tables) > 1 else tables[0]
-    folder = work/f"{Path(name).name}-{clean}-{seed}-{short_hash(table.id.tolist(), table.label.tolist())}"/"data"
+    folder = work/f"{Path(name).name}-{clean}-{seed}-{short_hash(*(table[name].fillna('').tolist() for name in ('id', 'title', 'text', 'label')))}"/"data"
     if (folder/MANIFEST).is_file(): return folder
     parts, done = prepare_clean(table, seed, clean)
     save_prepared(parts, folder, {"source": name, "origin": str(table.attrs.get("origin")), "protocol": "clean", "seed": seed, **done, "rules": [asdict(rule) for rule in rules_of(clean)]})
@@ -345,7 +345,9 @@ def plot_transfer(
     if f"{score}_low" in rows:
         ends = [rows.pivot(index="train", columns="test", values=f"{score}_{end}").reindex_like(table).map("{:.2f}".format) for end in ("low", "high")]
         shown = shown.where(table.isna(), shown + "\n" + ends[0] + "\u2013" + ends[1])
-    sns.heatmap(table.fillna(0), mask=None, annot=shown, fmt="", cmap="RdBu", vmin=0 if score in ("ece", "coverage_at_10") else .2, vmax=1, cbar=False, ax=ax, annot_kws={"size": 9})
+    sns.heatmap(table, annot=shown, fmt="", cmap="RdBu", vmin=0 if score in ("ece", "coverage_at_10") else .2, vmax=1, cbar=False, ax=ax, annot_kws={"size": 9})
+    ax.set_facecolor("#ddd")
+    for row, column in zip(*np.nonzero(table.isna().to_numpy())): ax.text(column + .5, row + .5, "n/a", ha="center", va="center", size=9)
     home = np.array([[test in train.split("+") for test in table.columns] for train in table.index])
     values = table.to_numpy(dtype=float)
     def mean(mask): return f"{np.nanmean(values[mask]):.2f}" if mask.any() and not np.isnan(values[mask]).all() else "n/a"
