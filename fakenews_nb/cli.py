@@ -275,7 +275,7 @@ def transfer_command(
     about = {"trained on": ", ".join(trains), "models": ", ".join(model), "cleaning": clean, "stated share of real": share, "epochs": recipe.epochs, "tokens": recipe.max_length,
         "training articles of an encoder": limit or "all", "test articles per corpus": test_limit or "all", "seed": seed}
     write_json({"made_by": MADE_BY, **about}, out/"transfer.json")
-    matrix = transfer.transfer_matrix(model, corpora, out/"work", trains=trains, clean=clean, recipe=recipe, limit=limit, test_limit=test_limit, share=share, seed=seed)
+    matrix = transfer.transfer_matrix(model, corpora, out/"work", trains=trains, abroad_only=leave_one_out, clean=clean, recipe=recipe, limit=limit, test_limit=test_limit, share=share, seed=seed)
     with new_file(out/"transfer.csv") as partial: matrix.to_csv(partial, index=False)
     transfer.save_transfer(matrix, out/"transfer.html", about)
     print(matrix[["model", "train", "test", "n", "removed", "macro_f1", "batch_share", "batch_em", "roc_auc", "ece", "coverage_at_10", "note"]].round(3).to_string(index=False))

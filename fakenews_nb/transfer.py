@@ -6,7 +6,7 @@
 __all__ = ['BASELINES', 'LEAST_BATCH', 'TRANSFER', 'SCORES_IN_WORDS', 'see', 'tfidf', 'with_probabilities', 'majority_steps',
            'linear_svc_steps', 'char_svc_steps', 'logistic_steps', 'naive_bayes_steps', 'engineered_steps', 'Baseline',
            'fit_baseline', 'FineTuned', 'margins', 'from_margins', 'Stack', 'fit_stack', 'short_hash', 'fit_model',
-           'estimate_share', 'adapt', 'without_overlap', 'transfer_scores', 'transfer_matrix', 'check_corpora',
+           'estimate_share', 'adapt', 'without_overlap', 'transfer_scores', 'transfer_matrix', 'ask', 'check_corpora',
            'prepare_training', 'leave_one_out', 'plot_transfer', 'save_transfer', 'strangeness', 'strangeness_table']
 
 # %% ../nbs/11_transfer.ipynb #e64093d5
@@ -24,7 +24,7 @@ from .cleaning import Rule, clean_articles, rules_of
 from .core import FAKE, ID2LABEL, REAL, DataError, new_file, picture, render, say, section
 from .data import COLUMNS, concat_articles
 from .ensemble import article_features
-from .evaluation import Predictions, article_vectors, calibrate, predict, score_intervals
+from .evaluation import Predictions, article_vectors, calibrate, predict, score_draws, score_intervals
 from .models import CALIBRATION_FILE
 from .splits import MANIFEST, duplicate_groups, load_prepared, prepare_clean, save_prepared
 from .training import METRICS_FILE, RECIPES, Recipe, finetune, load_run
@@ -162,8 +162,14 @@ class Stack:
         cleaned_by:tuple|None=None # the rules already applied to it
         )->Predictions: # in the order of `articles`
         "Judge articles whose labels are known."
-        mean = np.mean([margins(member.judge(articles, cleaned_by))/scale for member, scale in zip(self.members, self.scales)], axis=0)
-        return from_margins(articles, self.slope*mean + self.offset)
+        return self.join([member.judge(articles, cleaned_by) for member in self.members])
+
+    def join(self,
+        said:list # the members' predictions on the same articles
+        )->Predictions: # in the same order
+        "What the members said, as one."
+        mean = np.mean([margins(predictions)/scale for predictions, scale in zip(said, self.scales)], axis=0)
+        return from_margins(said[0].articles, self.slope*mean + self.offset)
 
 def fit_stack(
     members:list, # of judges
@@ -257,7 +263,7 @@ def transfer_scores(
     row = {f"{name}{end}": float(found.at[name, column]) for name in ("macro_f1", "roc_auc", "ece", "coverage_at_10") for end, column in (("", "value"), ("_low", "low"), ("_high", "high"))}
     note = "" if len(set(predictions.labels)) == 2 else "one class only: no AUC"
     if len(predictions) < LEAST_BATCH: return row | {"batch_share": np.nan, "batch_em": np.nan, "note": f"{note}; too few for a batch".strip("; ")}
-    def macro(adapted): return float(score_intervals(adapted, draws=1).value["macro_f1"])
+    def macro(adapted): return float(score_draws(adapted, np.ones((1, len(adapted))))["macro_f1"][0])
     return row | {"batch_share": macro(adapt(predictions, share=share)), "batch_em": macro(adapt(predictions, "em", training_share=training_share)), "note": note}
 
 def transfer_matrix(
@@ -267,6 +273,7 @@ def transfer_matrix(
     *,
     trains:list|None=None, # what to train on: corpus names, several joined by +; None: each corpus
     tests:list|None=None, # corpus names; None: all
+    abroad_only:bool=False, # leave out the tests on what was trained on
     clean:str="standard", # see `cleaning.LEVELS`
     recipe:Recipe=RECIPES["fast"], # of fine-tuning
     limit:int|None=None, # training articles of fine-tuning
@@ -275,7 +282,7 @@ def transfer_matrix(
     seed:int=42 # of the splits and draws
     )->pd.DataFrame: # see `TRANSFER`
     "Train on each, test on all; `DataError` if a corpus is unknown, empty or of one class."
-    rules, rows = rules_of(clean), []
+    rules, rows, models = rules_of(clean), [], list(dict.fromkeys(models))
     trains, tests = trains or list(corpora), tests or list(corpora)
     check_corpora(corpora, trains, tests)
     cleaned = {name: clean_articles(table, rules) for name, table in corpora.items() if name in tests}
@@ -283,18 +290,31 @@ def transfer_matrix(
         data = prepare_training(train_name, corpora, Path(work), clean, seed)
         dataset, _ = load_prepared(data)
         train = dataset["train"].to_pandas()
-        judges = {name: fit_model(name, data, data.parent/"models", recipe, limit) for name in models}
+        judges = {part: fit_model(part, data, data.parent/"models", recipe, limit) for name in models for part in name.split("+")}
+        judges |= {name: fit_stack([judges[part] for part in name.split("+")], dataset["validation"].to_pandas(), rules) for name in models if "+" in name}
         for test_name in tests:
             own = test_name in train_name.split("+")
+            if own and abroad_only: continue
             test = dataset["test"].to_pandas() if own else cleaned[test_name]
             if own and "+" in train_name: test = test[test.id.isin(corpora[test_name].id)]
             if test_limit and len(test) > test_limit: test = test.sample(test_limit, random_state=seed)
             stay = without_overlap(train, test)
             here = {"train": train_name, "test": test_name, "n": int(stay.sum()), "removed": int((~stay).sum())}
-            for name, judge in judges.items():
-                say(f"{name}: {train_name} → {test_name}, {stay.sum():,} articles")
-                rows.append({"model": name, **here, **(transfer_scores(judge.judge(test[stay].reset_index(drop=True), rules), train.label.mean(), share) if stay.any() else {"note": "n/a: every article is a copy of a training article"})})
+            say(f"{train_name} → {test_name}: {stay.sum():,} articles")
+            said = ask(judges, test[stay].reset_index(drop=True), rules) if stay.any() else None
+            rows += [{"model": name, **here, **(transfer_scores(said[name], train.label.mean(), share) if said else {"note": "n/a: every article is a copy of a training article"})} for name in models]
     return pd.DataFrame(rows).reindex(columns=TRANSFER)
+
+def ask(
+    judges:dict, # name -> judge; the members of a stack before it
+    articles:pd.DataFrame, # the article table
+    cleaned_by:tuple # the rules already applied to it
+    )->dict: # name -> predictions
+    "What each judge says; a stack does not ask its members again."
+    said = {}
+    for name, judge in judges.items():
+        said[name] = judge.join([said[part] for part in name.split("+")]) if isinstance(judge, Stack) else judge.judge(articles, cleaned_by)
+    return said
 
 def check_corpora(
     corpora:dict, # name -> article table
