@@ -64,8 +64,14 @@ def prepare_data(level, folder, isot):
     return out
 
 
-def judged(folder, abroad):
+def judged(folder, abroad, cache={}):
     "The tables a variant is judged on, cleaned by its rules, and those rules."
+    if folder not in cache: cache[folder] = cleaned_alike(folder, abroad)
+    return cache[folder]
+
+
+def cleaned_alike(folder, abroad):
+    "ISOT's validation and test articles, and those from elsewhere cleaned by the same rules."
     dataset, manifest = load_prepared(folder)
     rules = tuple(Rule(**rule) for rule in manifest["rules"])
     home = {"validation": dataset["validation"].to_pandas(), "test": dataset["test"].to_pandas().head(500)}
@@ -98,6 +104,13 @@ def rows_of(name, seed, folder, parts, rules, logits):
     return [{"model": model, "variant": name, "seed": seed, "scores": {part: scores_of(from_margins(parts[part], margin[part]), training_share) for part in parts if part != "validation"}} for model, margin in judged.items()]
 
 
+def seeds_together(name, several, work, abroad):
+    "The same for the mean of the logits of one variant's seeds."
+    folder = prepare_data(VARIANTS[name][1], work, None)
+    parts, rules = judged(folder, abroad)
+    return rows_of(name, "together", folder, parts, rules, {part: np.mean([logits[part] for logits in several], axis=0) for part in parts})
+
+
 def table(rows):
     "Means over seeds, and over the two corpora to choose by and the two that are reported; the spread is the standard deviation over seeds."
     flat = pd.DataFrame([{"model": row["model"], "variant": row["variant"], "seed": row["seed"], "ISOT": row["scores"]["test"]["macro_f1"],
@@ -118,7 +131,8 @@ def main():
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir())/"fakenews-abroad", help="where prepared data and logits are kept")
     args = parser.parse_args()
     isot = next((folder for folder in Path(args.data).rglob("isot") if folder.is_dir()), args.data)
-    rows, tables = [], {name: load_articles(name, args.data) for name in ABROAD}
+    about = {"training_articles": args.limit, "machine": this_machine().__dict__, "versions": versions()}
+    rows, said, tables = [], {}, {name: load_articles(name, args.data) for name in ABROAD}
     abroad = {name: table if ABROAD[name] is None else table.sample(ABROAD[name], random_state=0).reset_index(drop=True) for name, table in tables.items()}
     for seed in args.seeds:
         for name in args.variants:
@@ -128,8 +142,11 @@ def main():
             parts, rules = judged(folder, abroad)
             if not out.exists() and not args.only_table: train(folder, parts, rules, replace(BASE, seed=seed, **change), args, out)
             if not out.exists(): continue
-            rows += rows_of(name, seed, folder, parts, rules, np.load(out))
-            write_json({"rows": rows, "training_articles": args.limit, "machine": this_machine().__dict__, "versions": versions()}, args.out)
+            said.setdefault(name, []).append(dict(np.load(out)))
+            rows += rows_of(name, seed, folder, parts, rules, said[name][-1])
+            write_json(about | {"rows": rows}, args.out)
+    together = [row for name, several in said.items() if len(several) > 1 for row in seeds_together(name, several, args.work, abroad)]
+    write_json(about | {"rows": rows, "together": together}, args.out)
     print(table(rows).round(3).to_string())
 
 

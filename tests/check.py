@@ -7,31 +7,30 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-COUNTS = {"passed": 0, "failed": 0}
+ABREAST = min(2, os.cpu_count() or 1) # notebooks at a time, each on one thread
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore::FutureWarning"}
 
 
-def call(*command, cwd=ROOT, timeout=1500):
+def call(*command, cwd=ROOT, timeout=1500, **settings):
     "Run a command and give what it printed; `AssertionError` with all of it if it fails."
-    env = {**os.environ, **OFFLINE, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    env = {**os.environ, **OFFLINE, **settings, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
     if done.returncode: raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
     return done.stdout
 
 
 def step(name, work):
-    "Run one check, count it (or what it counted itself: passed, failed, and what to show) and say how long it took."
+    "Run one check and say how long it took; how many passed and failed: itself, or what it counted."
     start = time.perf_counter()
     try: passed, failed, shown = work() or (1, 0, "")
     except Exception as error: passed, failed, shown = 0, 1, error
-    COUNTS["passed"] += passed
-    COUNTS["failed"] += failed
-    print(f"{'FAILED' if failed else 'passed'}  {name}  ({time.perf_counter() - start:.0f} s)", flush=True)
-    if shown: print(shown, flush=True)
+    print(f"{'FAILED' if failed else 'passed'}  {name}  ({time.perf_counter() - start:.0f} s)" + (f"\n{shown}" if shown else ""), flush=True)
+    return passed, failed
 
 
 def readme():
@@ -47,6 +46,11 @@ def readme():
         cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|")).strip()
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     return "<!-- made from nbs/index.ipynb by make readme -->\n\n" + text.strip() + "\n"
+
+
+def notebook(path):
+    "Run every cell of a notebook that needs nothing this machine lacks."
+    call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print", OMP_NUM_THREADS="1")
 
 
 def copy_of_house(folder):
@@ -111,11 +115,13 @@ def wheel_in_empty_environment():
         assert call(fakenews, "predict", folder/"run", "The council met on Monday.", cwd=folder).split()[0] in ("fake", "real")
 
 
-STEPS = [
+BEFORE = [
     ("notebooks are clean", notebooks_clean),
     ("the library is in sync with the notebooks", library_in_sync),
     ("README is in sync with nbs/index.ipynb", readme_in_sync),
-    *[(f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print") and None) for path in sorted((ROOT/"nbs").rglob("*.ipynb"))],
+]
+NOTEBOOKS = [(f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: notebook(path)) for path in sorted((ROOT/"nbs").rglob("*.ipynb"))]
+AFTER = [
     ("pytest tests", pytests),
     ("the wheel and its runtime requirements suffice", wheel_in_empty_environment),
 ]
@@ -124,7 +130,10 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     if "--write-readme" in sys.argv: sys.exit((ROOT/"README.md").write_text(readme(), encoding="utf-8") and None)
     asked = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
-    for name, work in STEPS:
-        if not asked or any(word in name for word in asked): step(name, work)
-    print(f"{COUNTS['passed']} passed, {COUNTS['failed']} failed")
-    sys.exit(COUNTS["failed"] > 0)
+    counts = []
+    for steps, abreast in ((BEFORE, 1), (NOTEBOOKS, ABREAST), (AFTER, 1)):
+        steps = [(name, work) for name, work in steps if not asked or any(word in name for word in asked)]
+        with ThreadPoolExecutor(abreast) as pool: counts += pool.map(step, *zip(*steps)) if steps else []
+    passed, failed = map(sum, zip(*counts)) if counts else (0, 0)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0 or not counts)
