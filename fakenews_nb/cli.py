@@ -258,6 +258,7 @@ def transfer_command(
     limit:int=typer.Option(None, min=2, help="Training articles of an encoder, at most."),
     test_limit:int=typer.Option(None, min=1, help="Test articles per corpus, at most."),
     epochs:int=typer.Option(None, min=1, help="Of an encoder; the recipe says 3."),
+    min_steps:int=typer.Option(60, min=0, help="Training steps of an encoder, at least: on a small corpus, epochs are added."),
     max_length:int=typer.Option(None, min=8, help="Tokens an encoder reads; the recipe says 512."),
     seed:int=typer.Option(42, help="Of the splits, the draws and the training.")):
     "Train on one corpus, test on others: what is left of a score abroad."
@@ -269,10 +270,10 @@ def transfer_command(
     names = list(dict.fromkeys([part for name in trains for part in name.split("+")] + list(read_names(test))))
     if leave_one_out: trains = transfer.leave_one_out(names)
     claim_folder(out, "transfer.json", overwrite=True)
-    said = dict(epochs=epochs, max_length=max_length, seed=seed)
+    said = dict(epochs=epochs, min_steps=min_steps, max_length=max_length, seed=seed)
     recipe = replace(RECIPES["fast"], **{name: value for name, value in said.items() if value is not None})
     corpora = {name: load_articles(name, path if name != "sample" else None) for name in names}
-    about = {"trained on": ", ".join(trains), "models": ", ".join(model), "cleaning": clean, "stated share of real": share, "epochs": recipe.epochs, "tokens": recipe.max_length,
+    about = {"trained on": ", ".join(trains), "models": ", ".join(model), "cleaning": clean, "stated share of real": share, "epochs": recipe.epochs, "steps at least": recipe.min_steps, "tokens": recipe.max_length,
         "training articles of an encoder": limit or "all", "test articles per corpus": test_limit or "all", "seed": seed}
     write_json({"made_by": MADE_BY, **about}, out/"transfer.json")
     matrix = transfer.transfer_matrix(model, corpora, out/"work", trains=trains, abroad_only=leave_one_out, clean=clean, recipe=recipe, limit=limit, test_limit=test_limit, share=share, seed=seed)

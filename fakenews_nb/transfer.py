@@ -365,14 +365,15 @@ def plot_transfer(
     if f"{score}_low" in rows:
         ends = [rows.pivot(index="train", columns="test", values=f"{score}_{end}").reindex_like(table).map("{:.2f}".format) for end in ("low", "high")]
         shown = shown.where(table.isna(), shown + "\n" + ends[0] + "\u2013" + ends[1])
-    sns.heatmap(table, annot=shown, fmt="", cmap="RdBu", vmin=0 if score in ("ece", "coverage_at_10") else .2, vmax=1, cbar=False, ax=ax, annot_kws={"size": 9})
+    sns.heatmap(table, annot=shown, fmt="", cmap="RdBu_r" if score == "ece" else "RdBu", vmin=0, vmax=1, cbar=False, ax=ax, annot_kws={"size": 9}) # a coin's .5 is white
     ax.set_facecolor("#ddd")
     for row, column in zip(*np.nonzero(table.isna().to_numpy())): ax.text(column + .5, row + .5, "n/a", ha="center", va="center", size=9)
     home = np.array([[test in train.split("+") for test in table.columns] for train in table.index])
     values = table.to_numpy(dtype=float)
     def mean(mask): return f"{np.nanmean(values[mask]):.2f}" if mask.any() and not np.isnan(values[mask]).all() else "n/a"
     ax.set(xlabel="tested on", ylabel="trained on")
-    ax.set_title(f"{rows.model.iloc[0]}, {SCORES_IN_WORDS.get(score, score)}: {mean(home)} at home, {mean(~home)} abroad", fontsize=10)
+    name = "+".join(Path(part).name for part in rows.model.iloc[0].split("+"))
+    ax.set_title(f"{name}, {SCORES_IN_WORDS.get(score, score)}: {mean(home)} at home, {mean(~home)} abroad", fontsize=10)
     ax.tick_params(rotation=0, labelsize=8)
     return ax
 
