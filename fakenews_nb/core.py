@@ -197,7 +197,7 @@ class Machine:
     device:str # "cuda", "mps" or "cpu"
     name:str # what the device calls itself
     devices:int # how many of them; 1 for a CPU
-    half:str # the quick precision it has: "bf16", "fp16" or "fp32"
+    half:str # the quick precision that it computes natively: "bf16", "fp16", or "fp32" if none
     cpus:int # processors this process may use
     kaggle:bool # inside a Kaggle kernel?
 
@@ -209,7 +209,8 @@ def this_machine()->Machine: # what is here now
         half = "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp16"
         return Machine("cuda", torch.cuda.get_device_name(), torch.cuda.device_count(), half, cpus, on_kaggle())
     device = "mps" if torch.backends.mps.is_available() else "cpu"
-    return Machine(device, platform.processor() or platform.machine(), 1, "fp32", cpus, on_kaggle())
+    able = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
+    return Machine(device, platform.processor() or platform.machine(), 1, "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32", cpus, on_kaggle())
 
 # %% ../nbs/00_core.ipynb #f8b823c4
 def sha256(

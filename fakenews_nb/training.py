@@ -7,7 +7,7 @@ __all__ = ['RECIPES', 'PUBLISHED_STEPS', 'NOISE', 'RUN_FILE', 'METRICS_FILE', 'R
            'weighted_scores', 'grouped_order', 'make_trainer', 'keep_window', 'drop_punctuation', 'add_noise',
            'draw_by_weakness', 'hard_slice', 'two_rates', 'average_weights', 'stop_on_interrupt', 'open_run',
            'training_arguments', 'Run', 'load_run', 'last_checkpoint', 'progress_in_words', 'prepare_articles',
-           'build_trainer', 'train_or_resume', 'finetune', 'save_model', 'run_metrics', 'plot_history']
+           'settled', 'build_trainer', 'train_or_resume', 'finetune', 'save_model', 'run_metrics', 'plot_history']
 
 # %% ../nbs/07_training.ipynb #99eb3a47
 import re
@@ -15,6 +15,7 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import pandas as pd
 from .audit import shortcut_strength
 from .cleaning import CLEANING_FILE, Rule, save_rules
 from .core import MADE_BY, DataError, Interrupted, OutputError, claim_folder, new_folder, read_json, say, this_machine, versions, write_json, writing
-from .models import load_encoder, quiet
+from .models import can_pack, faster, first_position, load_encoder, quiet
 from .splits import load_prepared
 from .tokenization import article_texts, clip_length, collator, tokenize
 
@@ -41,8 +42,10 @@ class Recipe:
     warmup_steps:int=500 # steps up to the peak; see `warmup`
     weight_decay:float=.01 # of AdamW
     max_length:int=512 # tokens kept of an article
-    padding:str="dynamic" # "dynamic" or "static"
-    group_by_length:bool=True # batches of articles of about one length
+    padding:str="auto" # "packed", which is none, on a CPU and where the model allows it, or else "dynamic"; or "static"
+    group_by_length:bool=True # batches of articles of about one length, unless they are packed
+    precision:str="auto" # "bf16" or "fp16", where the device computes it natively, or else "fp32"
+    faster:bool=True # see `models.faster`
     patience:int=2 # evaluations without a better F1 before it stops
     seed:int=42 # of the head, the order and the dropout
     evaluations:int=1 # on the validation articles, per epoch
@@ -53,7 +56,7 @@ class Recipe:
     average_last:float=0. # share of the steps, at the end, over which the weights are averaged
 
 # %% ../nbs/07_training.ipynb #4a5d60ed
-RECIPES = {recipe.name: recipe for recipe in (Recipe("fast", learning_rate=5e-5), Recipe("published", padding="static", group_by_length=False))}
+RECIPES = {recipe.name: recipe for recipe in (Recipe("fast", learning_rate=5e-5), Recipe("published", padding="static", group_by_length=False, precision="fp32", faster=False))}
 
 # %% ../nbs/07_training.ipynb #3ea41025
 PUBLISHED_STEPS = 2949 # 31,428 articles in batches of 32, three times
@@ -254,7 +257,8 @@ def training_arguments(
     recipe:Recipe, # what to do
     out:Path, # the run folder
     steps:int, # of the whole run
-    devices:int=1 # GPUs that share a batch
+    devices:int=1, # GPUs that share a batch
+    precision:str="fp32" # or "bf16", "fp16"
     ): # `transformers.TrainingArguments`
     "The recipe as `TrainingArguments`."
     from transformers import TrainingArguments
@@ -264,8 +268,8 @@ def training_arguments(
     return TrainingArguments(**when, eval_steps=every, save_steps=every, output_dir=str(out/"checkpoints"), num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size//devices,
         per_device_eval_batch_size=max(1, recipe.eval_batch_size//devices), learning_rate=recipe.learning_rate, warmup_steps=warmup(recipe, steps),
         weight_decay=recipe.weight_decay, save_total_limit=2, load_best_model_at_end=True,
-        metric_for_best_model="f1", greater_is_better=True, logging_steps=max(1, min(100, steps//20)), report_to="none", seed=recipe.seed,
-        dataloader_pin_memory=this_machine().device == "cuda")
+        metric_for_best_model="f1", greater_is_better=True, logging_steps=max(1, min(100, steps//20)), report_to="none", seed=recipe.seed, bf16=precision == "bf16", fp16=precision == "fp16",
+        use_cpu=this_machine().device == "cpu", dataloader_pin_memory=this_machine().device == "cuda")
 
 # %% ../nbs/07_training.ipynb #743f5e8a
 @dataclass(frozen=True)
@@ -325,12 +329,27 @@ def prepare_articles(
     return add_noise(train, recipe.noise, recipe.seed), validation
 
 # %% ../nbs/07_training.ipynb #b7f3056a
+def settled(
+    recipe:Recipe, # as asked for
+    model, # to fine-tune
+    articles:int # to train on
+    )->Recipe: # nothing left open
+    "Decide what a recipe leaves to the model, the data and the device; `DataError` if it asks for what is not there."
+    packs, half = recipe.faster and can_pack(model) and this_machine().device == "cpu", this_machine().half
+    padding = {"auto": "packed" if packs else "dynamic"}.get(recipe.padding, recipe.padding)
+    if padding not in ("static", "dynamic", "packed"): raise DataError(f"padding is {recipe.padding!r}", fix="auto, packed, dynamic or static")
+    if padding == "packed" and not packs: raise DataError(f"a model of the kind {model.config.model_type} on this device, {'' if recipe.faster else 'and not made faster, '}cannot take packed articles", fix='padding="auto"')
+    precision = {"auto": half}.get(recipe.precision, recipe.precision)
+    if precision not in ("fp32", half): raise DataError(f"this device does not compute {recipe.precision} natively", fix=f'precision="auto", which is {half} here, or "fp32"')
+    return replace(recipe, padding=padding, precision=precision, group_by_length=recipe.group_by_length and padding != "packed",
+        max_length=clip_length(recipe.max_length, model.config), epochs=max(recipe.epochs, -(-recipe.min_steps//steps_per_epoch(recipe, articles))))
+
 def build_trainer(
     model, # to fine-tune
     tokenizer, # its tokenizer
     train, # a `datasets.Dataset` of articles
     validation, # another
-    recipe:Recipe, # how to train
+    recipe:Recipe, # how to train, see `settled`
     out:Path, # the run folder
     callbacks:list=() # `TrainerCallback`s
     ): # a `transformers.Trainer`, ready to train
@@ -341,7 +360,7 @@ def build_trainer(
     tokens = [tokenize(part, tokenizer, recipe.max_length) for part in (train, validation)]
     steps = steps_per_epoch(recipe, len(train))*recipe.epochs
     average = [average_weights(round(steps*(1 - recipe.average_last)))] if recipe.average_last else []
-    trainer = make_trainer(model, training_arguments(recipe, out, steps, this_machine().devices), collator(tokenizer, recipe.max_length, recipe.padding),
+    trainer = make_trainer(model, training_arguments(recipe, out, steps, this_machine().devices, recipe.precision), collator(tokenizer, recipe.max_length, recipe.padding, first_position(model)),
         *tokens, group_by_length=recipe.group_by_length, processing_class=tokenizer,
         compute_metrics=lambda result: weighted_scores(result.label_ids, result.predictions.argmax(-1)),
         optimizers=(two_rates(model, recipe) if recipe.encoder_learning_rate is not None else None, None), callbacks=[EarlyStoppingCallback(recipe.patience), *average, *callbacks])
@@ -387,14 +406,15 @@ def finetune(
     if len(set(train["label"])) < 2: raise DataError("the training articles are all of one class", where=data, fix="raise --limit, or prepare other data")
     texts, *_ = article_texts(train["title"], train["text"])
     encoder, tokenizer = load_encoder(model, texts, recipe.max_length, recipe.seed)
-    recipe = replace(recipe, max_length=clip_length(recipe.max_length, encoder.config), epochs=max(recipe.epochs, -(-recipe.min_steps//steps_per_epoch(recipe, len(train)))))
+    recipe = settled(recipe, encoder, len(train))
     tokenizer.model_max_length = recipe.max_length
     asked = {"data": str(data), "data_sha256": manifest["sha256"], "model": str(model), "recipe": asdict(recipe), "limit": limit}
     if resume and recipe.average_last and last_checkpoint(Path(out)): raise OutputError("a run that averages its weights cannot be resumed: the average is not in the checkpoint", where=out, fix="start it again with --overwrite")
     out = open_run(out, asked, resume, overwrite)
-    trainer = build_trainer(encoder, tokenizer, train, dataset["validation"], recipe, out, callbacks)
-    seconds = train_or_resume(trainer, out, resume)
-    if recipe.average_last: trainer.evaluate()
+    with faster(encoder) if recipe.faster else nullcontext():
+        trainer = build_trainer(encoder, tokenizer, train, dataset["validation"], recipe, out, callbacks)
+        seconds = train_or_resume(trainer, out, resume)
+        if recipe.average_last: trainer.evaluate()
     save_model(trainer, tokenizer, [Rule(**rule) for rule in manifest["rules"]], out)
     metrics = run_metrics(trainer, recipe, manifest, seconds)
     write_json(metrics, out/METRICS_FILE)
