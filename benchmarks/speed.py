@@ -1,7 +1,7 @@
 """How fast training and prediction are, step by step from the original recipe to ours, and how near to what the machine can do.
 
 Every side runs in processes of its own, all sides in turn, several rounds; medians are shown. The model has TinyBERT's shape and random weights, the articles have ISOT's lengths
-and random words: neither changes the time. A step is Trainer's own: forward, backward, clipping, optimizer. Work is counted by formula, so that a share of the machine's
+and random words: neither changes the time. A step is what Trainer does: collate, forward, backward, clip, optimizer. Work is counted by formula, so that a share of the machine's
 measured matrix-product peak can be stated.
 
     python benchmarks/speed.py            # 10 minutes on two cores
@@ -99,12 +99,13 @@ def one_side(name, what, articles, max_length):
         work = sum(forward_work(computed_tokens(recipe, part), bool(recipe.faster)) for part in rows)*(3 if what == "training" else 1)
         trainer.create_optimizer_and_scheduler(1000)
         def train(part):
-            trainer.training_step(trainer.model, collate(part))
+            with trainer.accelerator.autocast(): loss = trainer.model(**collate(part)).loss
+            trainer.accelerator.backward(loss)
             trainer.accelerator.clip_grad_norm_(trainer.model.parameters(), args.max_grad_norm)
             trainer.optimizer.step()
             trainer.model.zero_grad()
         def predict(part):
-            with torch.inference_mode(), trainer.autocast_smart_context_manager() if hasattr(trainer, "autocast_smart_context_manager") else trainer.compute_loss_context_manager(): trainer.model(**collate(part))
+            with torch.inference_mode(), trainer.accelerator.autocast(): trainer.model(**collate(part))
         trainer.model.train(what == "training")
         do = {"training": train, "prediction": predict}[what]
         do(rows[0][:2])
