@@ -154,7 +154,7 @@ def train(folder, parts, rules, recipe, args, out):
     "Fine-tune one variant and keep its logits."
     with tempfile.TemporaryDirectory() as run:
         trained = finetune(folder, Path(run)/"run", args.model, recipe, limit=args.limit)
-        logits = {part: predict(trained.model, table, rules).logits for part, table in parts.items()}
+        logits = {part: predict(trained.model, table, rules, precision="auto").logits for part, table in parts.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(out, seconds=trained.metrics["train_seconds"], **logits)
     say(f"{out.stem}: {trained.metrics['train_seconds']:.0f} s")

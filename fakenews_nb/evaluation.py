@@ -108,11 +108,12 @@ def predict(
     model:str|Path, # a model folder
     articles:pd.DataFrame, # the article table
     cleaned_by:tuple|None=None, # the rules already applied to it; None: none were
-    batch_size:int=32 # articles computed together
+    batch_size:int=32, # articles computed together
+    precision:str="fp32" # or "auto", see `predict_logits`
     )->Predictions: # in the order of `articles`, which are kept as they were given
     "Let a fine-tuned model judge articles whose labels are known."
     classifier, tokenizer, ids = model_inputs(model, articles, cleaned_by)
-    return Predictions(articles, predict_logits(classifier, tokenizer, ids, batch_size))
+    return Predictions(articles, predict_logits(classifier, tokenizer, ids, batch_size, precision=precision))
 
 def article_vectors(
     model:str|Path, # a model folder
