@@ -85,13 +85,15 @@ def scores_of(predictions, training_share):
     return {"macro_f1": macro(predictions), "batch_share": macro(adapt(predictions)), "batch_em": macro(adapt(predictions, "em", training_share=training_share)), "auc": float(roc_auc_score(labels, margin))}
 
 
-def baseline_margins(folder, parts, rules, cache={}):
-    "Margins of the baselines of the stack on every table, divided by their spread on the validation articles."
-    if folder not in cache:
+def baseline_margins(folder, parts, rules):
+    "Margins of the baselines of the stack on every table, divided by their spread on the validation articles; kept beside the data."
+    kept = folder/"baselines.npz"
+    if not kept.exists():
         train = load_prepared(folder)[0]["train"].to_pandas()
         said = {name: {part: margins(model.judge(table, rules)) for part, table in parts.items()} for name in STACKED for model in [fit_baseline(name, train, rules)]}
-        cache[folder] = {part: {name: said[name][part]/said[name]["validation"].std() for name in STACKED} for part in parts}
-    return cache[folder]
+        np.savez(kept, **{f"{part} {name}": said[name][part]/said[name]["validation"].std() for name in STACKED for part in parts})
+    found = np.load(kept)
+    return {part: {name: found[f"{part} {name}"] for name in STACKED} for part in parts}
 
 
 def rows_of(name, seed, folder, parts, rules, logits):
