@@ -29,8 +29,8 @@ def test_the_check_notices_grouped_order(run_folder, prepared, monkeypatch):
     "With predictions left in the order of length, as length-grouped evaluation leaves them, the same check fails."
     in_order = evaluation.predict_logits
 
-    def grouped(model, tokenizer, ids, *args):
-        return in_order(model, tokenizer, sorted(ids, key=len, reverse=True), *args)
+    def grouped(model, tokenizer, ids, *args, **settings):
+        return in_order(model, tokenizer, sorted(ids, key=len, reverse=True), *args, **settings)
     monkeypatch.setattr(evaluation, "predict_logits", grouped)
     test = pd.read_parquet(prepared/"test.parquet")
     with pytest.raises(AssertionError, match="another article"):
