@@ -271,7 +271,7 @@ def first_position(
     model # a sequence classifier
     )->int: # what its position ids begin with
     "0, or 2 for RoBERTa and its relatives, which count from the padding token's id."
-    padding = getattr(model.base_model.embeddings, "padding_idx", None)
+    padding = getattr(getattr(model.base_model, "embeddings", None), "padding_idx", None)
     return 0 if padding is None else padding + 1
 
 def encoder_layers(
@@ -347,6 +347,7 @@ def predict_logits(
     "Compute the logits of any number of texts; on a CPU without padding."
     import torch
     half = this_machine().half if precision == "auto" else precision
+    if half not in (*HALVES, "fp32"): raise ModelError(f"no precision is called {precision!r}", fix="auto, fp32, bf16 or fp16")
     with faster(model, dropout=False), torch.autocast(model.device.type, getattr(torch, HALVES.get(half, "float32")), enabled=half in HALVES):
         return run_model(model, tokenizer, ids, lambda batch: model(**batch).logits, model.config.num_labels, batch_size, progress, packed=can_pack(model) and model.device.type == "cpu")
 
