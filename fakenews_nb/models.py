@@ -255,7 +255,7 @@ def first_token_alone(
     query = query*query.shape[-1]**-.5
     asked, shift = torch.einsum("bhd,hdk->bhk", query, by_head(parts["key"].weight)), torch.einsum("bhd,hd->bh", query, by_head(parts["key"].bias))[..., None]
     if cu_seq_lens_q is None: seen, total = look(asked, shift, hidden, None if mask is None else mask[:, :, 0])
-    else: seen, total = map(torch.cat, zip(*(look(asked[text:text + 1], shift[text:text + 1], hidden[:, start:end], None) for text, (start, end) in enumerate(pairwise(cu_seq_lens_q.tolist())))))
+    else: seen, total = map(torch.cat, zip(*(look(*text, None) for text in zip(asked.split(1), shift.split(1), hidden.split(cu_seq_lens_q.diff().tolist(), 1)))))
     mixed = torch.einsum("bhk,hdk->bhd", seen, by_head(parts["value"].weight)) + by_head(parts["value"].bias)*total
     return parts["end"](mixed.flatten(1)[:, None], first[:, None])
 
