@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from .core import DataError, FakeNewsError, Interrupted, say
+from .core import DataError, FakeNewsError, Interrupted, ranks, say
 
 # %% ../nbs/16_cli.ipynb #c7a3fd61
 app = typer.Typer(name="fakenews", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
@@ -164,7 +164,7 @@ def print_scores(
 
 # %% ../nbs/16_cli.ipynb #aef3db8e
 @app.command("train", epilog="Examples:\n\nfakenews train prepared --out runs/first\n\nfakenews train prepared --model tiny --epochs 5 --lr 3e-3 --max-length 128 --out runs/tiny\n\n"
-    "fakenews train prepared --recipe published --out runs/published")
+    "fakenews train prepared --recipe published --out runs/published\n\ntorchrun --nproc-per-node 2 --no-python fakenews train prepared --out runs/both")
 @guarded
 def train_command(
     data:str=typer.Argument(help="A prepared folder, or a corpus's name."),
@@ -176,16 +176,20 @@ def train_command(
     batch_size:int=typer.Option(None, min=1, help="Articles per step, over all GPUs; the recipe says 32."),
     lr:float=typer.Option(None, min=0, help="Peak learning rate; fast says 5e-5, published 2e-5."),
     seed:int=typer.Option(None, help="Of the new weights and the order; the recipe says 42."),
+    precision:str=typer.Option(None, help="fp32, bf16 or fp16; fast takes the quickest that the device computes natively."),
+    processes:int=typer.Option(None, min=1, help="That share each batch; without it one per GPU, or one."),
     limit:int=typer.Option(None, min=2, help="Only so many training articles, for a trial."),
     resume:bool=typer.Option(False, "--resume", help="Go on where a stopped run was."),
     overwrite:bool=typer.Option(False, "--overwrite", help="Replace an earlier run of ours.")):
     "Fine-tune a model, judge it on the test articles, and write RUN/report.html."
     from fakenews_nb.errors import finish_run
-    from fakenews_nb.training import RECIPES, finetune
+    from fakenews_nb.training import RECIPES, finetune, first_rank_first
     if recipe not in RECIPES: raise DataError(f"no recipe is called {recipe!r}", where="--recipe", fix=f"one of {', '.join(RECIPES)}")
-    said = dict(max_length=max_length, epochs=epochs, batch_size=batch_size, learning_rate=lr, seed=seed)
+    said = dict(max_length=max_length, epochs=epochs, batch_size=batch_size, learning_rate=lr, seed=seed, precision=precision)
     chosen = replace(RECIPES[recipe], **{name: value for name, value in said.items() if value is not None})
-    run = finetune(prepared_folder(data, out, 42), out, model, chosen, limit=limit, resume=resume, overwrite=overwrite)
+    with first_rank_first(): folder = prepared_folder(data, out, 42)
+    run = finetune(folder, out, model, chosen, limit=limit, resume=resume, overwrite=overwrite, processes=processes)
+    if ranks()[0]: return
     print_scores(finish_run(run))
     say(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAKE', 'REAL', 'ID2LABEL', 'LABEL2ID', 'REFUSALS', 'MADE_BY', 'PACKAGES', 'TEMPLATE', 'FakeNewsError', 'message_of',
-           'DataError', 'ModelError', 'OutputError', 'Interrupted', 'say', 'set_seed', 'writing', 'new_file',
+           'DataError', 'ModelError', 'OutputError', 'Interrupted', 'ranks', 'say', 'set_seed', 'writing', 'new_file',
            'write_json', 'read_json', 'claim_folder', 'new_folder', 'on_kaggle', 'versions', 'Machine', 'this_machine',
            'sha256', 'render', 'picture', 'section']
 
@@ -71,10 +71,15 @@ class Interrupted(FakeNewsError):
     "The user stopped the work; what was done is kept."
 
 # %% ../nbs/00_core.ipynb #799e6bb4
+def ranks()->tuple: # this process's number, from 0; how many there are
+    "Which of the processes of a distributed run this is, by the variables RANK and WORLD_SIZE; 0 of 1 if it is none."
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+# %% ../nbs/00_core.ipynb #bf28edb3
 def say(
     message:str): # one line for the person watching
     "Tell the user something, on standard error."
-    tqdm.write(message, file=sys.stderr)
+    if ranks()[0] == 0: tqdm.write(message, file=sys.stderr)
 
 # %% ../nbs/00_core.ipynb #559fd429
 def set_seed(

@@ -7,12 +7,15 @@ __all__ = ['RECIPES', 'PUBLISHED_STEPS', 'NOISE', 'RUN_FILE', 'METRICS_FILE', 'R
            'weighted_scores', 'grouped_order', 'make_trainer', 'keep_window', 'drop_punctuation', 'add_noise',
            'draw_by_weakness', 'hard_slice', 'two_rates', 'average_weights', 'stop_on_interrupt', 'open_run',
            'training_arguments', 'Run', 'load_run', 'last_checkpoint', 'progress_in_words', 'prepare_articles',
-           'settled', 'build_trainer', 'train_or_resume', 'finetune', 'save_model', 'run_metrics', 'plot_history']
+           'settled', 'build_trainer', 'train_or_resume', 'first_rank_first', 'finetune_share', 'finetune_shared',
+           'finetune', 'save_model', 'run_metrics', 'plot_history']
 
 # %% ../nbs/07_training.ipynb #99eb3a47
+import os
 import re
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from contextlib import nullcontext
@@ -24,10 +27,10 @@ import pandas as pd
 
 from .audit import shortcut_strength
 from .cleaning import CLEANING_FILE, Rule, save_rules
-from .core import MADE_BY, DataError, Interrupted, OutputError, claim_folder, new_folder, read_json, say, this_machine, versions, write_json, writing
+from .core import MADE_BY, DataError, FakeNewsError, Interrupted, ModelError, OutputError, claim_folder, new_folder, ranks, read_json, say, this_machine, versions, write_json, writing
 from .models import can_pack, faster, first_position, load_encoder, quiet
 from .splits import load_prepared
-from .tokenization import article_texts, clip_length, collator, tokenize
+from .tokenization import article_texts, clip_length, collator, parts_of, tokenize
 
 # %% ../nbs/07_training.ipynb #b5cc09e7
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Recipe:
     group_by_length:bool=True # batches of articles of about one length, unless they are packed
     precision:str="auto" # "bf16" or "fp16", where the device computes it natively, or else "fp32"
     faster:bool=True # see `models.faster`
+    tokens_at_once:int=8192 # of a packed batch, computed together; fewer need less memory, and the gradient is the same
     patience:int=2 # evaluations without a better F1 before it stops
     seed:int=42 # of the head, the order and the dropout
     evaluations:int=1 # on the validation articles, per epoch
@@ -106,9 +110,10 @@ def grouped_order(
 def make_trainer(
     *args, # as for `transformers.Trainer`
     group_by_length:bool=False, # see `grouped_order`
+    tokens_at_once:int=0, # of a packed batch, see `parts_of`; 0: all
     **kwargs # as for `transformers.Trainer`
     ): # a `transformers.Trainer`
-    "A Trainer whose training batches may be grouped by length."
+    "A Trainer whose training batches may be grouped by length, or computed in parts."
     from torch.utils.data import Sampler
     from transformers import Trainer
     class GroupedSampler(Sampler):
@@ -116,10 +121,25 @@ def make_trainer(
         def set_epoch(self, epoch): self.epoch = epoch
         def __len__(self): return len(self.lengths)
         def __iter__(self): return iter(grouped_order(self.lengths, self.batch_size, self.seed, self.epoch).tolist())
-    class GroupedTrainer(Trainer):
+    class BatchTrainer(Trainer):
+        share = 1.
         def _get_train_sampler(self, train_dataset=None):
+            if not group_by_length: return super()._get_train_sampler(train_dataset)
             return GroupedSampler(self.train_dataset["length"], self.args.train_batch_size*self.args.world_size, self.args.seed)
-    return (GroupedTrainer if group_by_length else Trainer)(*args, **kwargs)
+        def compute_loss(self, *args, **kwargs):
+            found = super().compute_loss(*args, **kwargs)
+            return (found[0]*self.share, *found[1:]) if isinstance(found, tuple) else found*self.share
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            if not tokens_at_once or "cu_seq_lens_q" not in inputs: return super().training_step(model, inputs, num_items_in_batch)
+            parts, losses = list(parts_of(inputs, tokens_at_once)), []
+            for number, part in enumerate(parts, 1):
+                self.share = len(part["labels"])/len(inputs["labels"])
+                with self.accelerator.no_sync(model) if number < len(parts) else nullcontext(): losses.append(super().training_step(model, part, num_items_in_batch))
+            self.share = 1.
+            return sum(losses)
+    trainer = BatchTrainer(*args, **kwargs)
+    trainer.model_accepts_loss_kwargs = False # a classifier's loss is the mean over its own batch; Trainer would multiply it by the number of processes
+    return trainer
 
 # %% ../nbs/07_training.ipynb #10f23c92
 def keep_window(
@@ -213,22 +233,32 @@ def average_weights(
 
 # %% ../nbs/07_training.ipynb #bb152670
 def stop_on_interrupt(): # a `transformers.TrainerCallback`
-    "A callback that turns Ctrl-C into a checkpoint and an early end; its `stopped` says whether that happened."
+    "A callback that turns Ctrl-C and SIGTERM into a checkpoint and an early end; its `stopped` says whether that happened."
+    import torch
     from transformers import TrainerCallback
+    alone = ranks()[1] == 1
     class StopOnInterrupt(TrainerCallback):
-        stopped, before = False, None
+        asked = stopped = False
+        def __init__(self): self.before = {}
         def on_train_begin(self, args, state, control, **kwargs):
-            def handler(*_):
-                self.stopped = True
-                signal.signal(signal.SIGINT, self.before)
+            def handler(number, frame):
+                self.asked = True
+                if not alone: return
+                signal.signal(signal.SIGINT, self.before[signal.SIGINT])
                 say("\nstopping after this step; Ctrl-C again stops at once")
-            if threading.current_thread() is threading.main_thread(): self.before = signal.signal(signal.SIGINT, handler)
+            if threading.current_thread() is threading.main_thread():
+                self.before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
         def on_step_end(self, args, state, control, **kwargs):
+            if alone: self.stopped = self.asked
+            elif state.global_step % 10 == 0:
+                one_asked = torch.tensor(float(self.asked), device=args.device)
+                torch.distributed.all_reduce(one_asked, torch.distributed.ReduceOp.MAX)
+                self.stopped = bool(one_asked)
             if self.stopped: control.should_save = control.should_training_stop = True
         def on_epoch_end(self, args, state, control, **kwargs):
             if self.stopped and state.epoch % 1: control.should_save = control.should_evaluate = False
         def restore(self):
-            if self.before is not None: signal.signal(signal.SIGINT, self.before)
+            for number, before in self.before.items(): signal.signal(number, before)
     return StopOnInterrupt()
 
 # %% ../nbs/07_training.ipynb #9185ff4d
@@ -257,19 +287,21 @@ def training_arguments(
     recipe:Recipe, # what to do
     out:Path, # the run folder
     steps:int, # of the whole run
-    devices:int=1, # GPUs that share a batch
     precision:str="fp32" # or "bf16", "fp16"
     ): # `transformers.TrainingArguments`
     "The recipe as `TrainingArguments`."
     from transformers import TrainingArguments
-    if recipe.batch_size % devices: raise DataError(f"a batch of {recipe.batch_size} cannot be shared by {devices} GPUs", fix=f"choose a multiple of {devices}")
+    processes, machine = ranks()[1], this_machine()
     when = {"eval_strategy": "epoch", "save_strategy": "epoch"} if recipe.evaluations == 1 else dict.fromkeys(("eval_strategy", "save_strategy"), "steps")
     every = max(1, steps//recipe.epochs//recipe.evaluations)
-    return TrainingArguments(**when, eval_steps=every, save_steps=every, output_dir=str(out/"checkpoints"), num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size//devices,
-        per_device_eval_batch_size=max(1, recipe.eval_batch_size//devices), learning_rate=recipe.learning_rate, warmup_steps=warmup(recipe, steps),
+    args = TrainingArguments(**when, eval_steps=every, save_steps=every, output_dir=str(out/"checkpoints"), num_train_epochs=recipe.epochs, per_device_train_batch_size=recipe.batch_size//processes,
+        per_device_eval_batch_size=max(1, recipe.eval_batch_size//processes), learning_rate=recipe.learning_rate, warmup_steps=warmup(recipe, steps),
         weight_decay=recipe.weight_decay, save_total_limit=2, load_best_model_at_end=True,
         metric_for_best_model="f1", greater_is_better=True, logging_steps=max(1, min(100, steps//20)), report_to="none", seed=recipe.seed, bf16=precision == "bf16", fp16=precision == "fp16",
-        use_cpu=this_machine().device == "cpu", dataloader_pin_memory=this_machine().device == "cuda")
+        use_cpu=machine.device == "cpu", dataloader_pin_memory=machine.device == "cuda", ddp_find_unused_parameters=False,
+        dataloader_num_workers=min(2, machine.cpus//processes) if machine.device == "cuda" else 0)
+    if args.n_gpu > 1: args._n_gpu = 1 # one process, one GPU: DataParallel copies the model to the others at every step
+    return args
 
 # %% ../nbs/07_training.ipynb #743f5e8a
 @dataclass(frozen=True)
@@ -332,12 +364,14 @@ def prepare_articles(
 def settled(
     recipe:Recipe, # as asked for
     model, # to fine-tune
-    articles:int # to train on
+    articles:int, # to train on
+    processes:int=1 # that share each batch
     )->Recipe: # nothing left open
     "Decide what a recipe leaves to the model, the data and the device; `DataError` if it asks for what is not there."
     packs, half = recipe.faster and can_pack(model) and this_machine().device == "cpu", this_machine().half
     padding = {"auto": "packed" if packs else "dynamic"}.get(recipe.padding, recipe.padding)
     if padding not in ("static", "dynamic", "packed"): raise DataError(f"padding is {recipe.padding!r}", fix="auto, packed, dynamic or static")
+    if recipe.batch_size % processes: raise DataError(f"a batch of {recipe.batch_size} cannot be shared by {processes} processes", fix=f"choose a multiple of {processes}")
     if padding == "packed" and not packs: raise DataError(f"a model of the kind {model.config.model_type} on this device, {'' if recipe.faster else 'and not made faster, '}cannot take packed articles", fix='padding="auto"')
     precision = {"auto": half}.get(recipe.precision, recipe.precision)
     if precision not in ("fp32", half): raise DataError(f"this device does not compute {recipe.precision} natively", fix=f'precision="auto", which is {half} here, or "fp32"')
@@ -357,11 +391,11 @@ def build_trainer(
     from transformers import EarlyStoppingCallback
     from transformers.trainer_callback import ProgressCallback
     train, validation = prepare_articles(train, validation, recipe)
-    tokens = [tokenize(part, tokenizer, recipe.max_length) for part in (train, validation)]
+    with first_rank_first(): tokens = [tokenize(part, tokenizer, recipe.max_length) for part in (train, validation)]
     steps = steps_per_epoch(recipe, len(train))*recipe.epochs
     average = [average_weights(round(steps*(1 - recipe.average_last)))] if recipe.average_last else []
-    trainer = make_trainer(model, training_arguments(recipe, out, steps, this_machine().devices, recipe.precision), collator(tokenizer, recipe.max_length, recipe.padding, first_position(model)),
-        *tokens, group_by_length=recipe.group_by_length, processing_class=tokenizer,
+    trainer = make_trainer(model, training_arguments(recipe, out, steps, recipe.precision), collator(tokenizer, recipe.max_length, recipe.padding, first_position(model)),
+        *tokens, group_by_length=recipe.group_by_length, tokens_at_once=recipe.tokens_at_once, processing_class=tokenizer,
         compute_metrics=lambda result: weighted_scores(result.label_ids, result.predictions.argmax(-1)),
         optimizers=(two_rates(model, recipe) if recipe.encoder_learning_rate is not None else None, None), callbacks=[EarlyStoppingCallback(recipe.patience), *average, *callbacks])
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(progress_in_words())
@@ -376,17 +410,53 @@ def train_or_resume(
     "Train to the end; `Interrupted` on Ctrl-C, after a checkpoint."
     stop = stop_on_interrupt()
     trainer.add_callback(stop)
-    checkpoint = last_checkpoint(out) if resume else None
+    with first_rank_first(): checkpoint = last_checkpoint(out) if resume else None
     if checkpoint: say(f"resuming from {checkpoint}")
     seconds, start = read_json(out/RUN_FILE).get("seconds", 0), time.perf_counter()
     try:
         with quiet(), writing(out): trainer.train(resume_from_checkpoint=checkpoint)
     finally: stop.restore()
     seconds += time.perf_counter() - start
-    write_json({**read_json(out/RUN_FILE), "seconds": seconds}, out/RUN_FILE)
+    if ranks()[0] == 0: write_json({**read_json(out/RUN_FILE), "seconds": seconds}, out/RUN_FILE)
     if stop.stopped:
         raise Interrupted(f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is saved", where=out, fix="go on with the same command and --resume")
     return seconds
+
+# %% ../nbs/07_training.ipynb #dd2fdcd5
+def first_rank_first(): # a context manager
+    "What is done inside is done by the first process, then by the others; if there is one alone, by that."
+    from accelerate import PartialState
+    return PartialState(**{"cpu": True} if this_machine().device == "cpu" else {}).main_process_first()
+
+def finetune_share(
+    folder:str, # where an error is put down
+    args:tuple, # of `finetune`
+    options:dict # likewise
+    ):
+    "What each process does. Its error is put down for the one that waits."
+    try: finetune(*args, **options)
+    except FakeNewsError as error:
+        write_json({"kind": type(error).__name__, **{key: value and str(value) for key, value in vars(error).items()}}, Path(folder)/f"{ranks()[0]}.json")
+        raise
+
+def finetune_shared(
+    processes:int, # to start
+    *args, # of `finetune`
+    **options # likewise
+    ):
+    "Let several processes fine-tune one model; an error of theirs is raised here."
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    config = LaunchConfig(1, 1, processes, run_id=str(os.getpid()), rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="spawn", max_restarts=0)
+    with tempfile.TemporaryDirectory() as folder:
+        try: elastic_launch(config, finetune_share)(folder, args, options)
+        except (ChildFailedError, SignalException) as error:
+            for report in sorted(Path(folder).glob("*.json")):
+                found = read_json(report)
+                raise {kind.__name__: kind for kind in (DataError, ModelError, OutputError, Interrupted)}[found.pop("kind")](**found) from None
+            if isinstance(error, ChildFailedError): raise
+            raise Interrupted("stopped before the first step, or after the last", where=args[1], fix="go on with the same command and --resume") from None
 
 # %% ../nbs/07_training.ipynb #32f034e2
 def finetune(
@@ -398,7 +468,8 @@ def finetune(
     limit:int|None=None, # only the first so many training articles, for a trial
     resume:bool=False, # go on where an earlier call stopped
     overwrite:bool=False, # replace an earlier run of ours
-    callbacks:list=() # more `TrainerCallback`s
+    processes:int|None=None, # that share each batch; None: one per GPU, one without a GPU
+    callbacks:list=() # more `TrainerCallback`s; of several processes each gets a copy
     )->Run: # the finished run
     "Fine-tune a model on a prepared folder; `Interrupted` on Ctrl-C, after a checkpoint."
     dataset, manifest = load_prepared(data)
@@ -406,18 +477,25 @@ def finetune(
     if len(set(train["label"])) < 2: raise DataError("the training articles are all of one class", where=data, fix="raise --limit, or prepare other data")
     texts, *_ = article_texts(train["title"], train["text"])
     encoder, tokenizer = load_encoder(model, texts, recipe.max_length, recipe.seed)
-    recipe = settled(recipe, encoder, len(train))
+    rank, already = ranks()
+    processes = already if already > 1 else this_machine().devices if processes is None else processes
+    asked_for, recipe = recipe, settled(recipe, encoder, len(train), processes)
     tokenizer.model_max_length = recipe.max_length
     asked = {"data": str(data), "data_sha256": manifest["sha256"], "model": str(model), "recipe": asdict(recipe), "limit": limit}
     if resume and recipe.average_last and last_checkpoint(Path(out)): raise OutputError("a run that averages its weights cannot be resumed: the average is not in the checkpoint", where=out, fix="start it again with --overwrite")
-    out = open_run(out, asked, resume, overwrite)
+    with first_rank_first(): out = open_run(out, asked, resume or rank > 0, overwrite and rank == 0)
+    if processes > already:
+        finetune_shared(processes, data, out, model, asked_for, limit=limit, resume=True, callbacks=callbacks)
+        return load_run(out)
     with faster(encoder) if recipe.faster else nullcontext():
         trainer = build_trainer(encoder, tokenizer, train, dataset["validation"], recipe, out, callbacks)
         seconds = train_or_resume(trainer, out, resume)
         if recipe.average_last: trainer.evaluate()
-    save_model(trainer, tokenizer, [Rule(**rule) for rule in manifest["rules"]], out)
     metrics = run_metrics(trainer, recipe, manifest, seconds)
-    write_json(metrics, out/METRICS_FILE)
+    with first_rank_first():
+        if rank == 0:
+            save_model(trainer, tokenizer, [Rule(**rule) for rule in manifest["rules"]], out)
+            write_json(metrics, out/METRICS_FILE)
     return Run(out, metrics)
 
 # %% ../nbs/07_training.ipynb #c191ab9b
@@ -447,7 +525,7 @@ def run_metrics(
     return {"validation": {name.removeprefix("eval_"): best[name] for name in ("eval_loss", "eval_accuracy", "eval_f1", "eval_precision", "eval_recall")},
         "best_epoch": best["epoch"], "epochs": epochs, "steps": trainer.state.global_step, "warmup_steps": trainer.args.warmup_steps,
         "train_articles": len(train), "train_seconds": seconds, "articles_per_second": len(train)*epochs/seconds, "tokens_per_second": sum(train["length"])*epochs/seconds,
-        "weights": trainer.model.num_parameters(), "recipe": asdict(recipe), "machine": asdict(this_machine()), "versions": versions(),
+        "weights": trainer.model.num_parameters(), "processes": ranks()[1], "recipe": asdict(recipe), "machine": asdict(this_machine()), "versions": versions(),
         "data": {key: manifest[key] for key in ("source", "origin", "protocol", "seed", "cleaning", "counts")}, "history": history}
 
 # %% ../nbs/07_training.ipynb #9364b0db
