@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: help demo test lab docs readme clean
+.PHONY: help demo test bench lab docs readme clean
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
 
@@ -18,6 +18,9 @@ demo: $(READY)  ## train and look at a tiny model on the built-in sample, offlin
 
 test: $(READY)  ## everything that CI runs
 	$(BIN)/python tests/check.py
+
+bench: $(READY)  ## how fast it is, beside the original recipe: ten minutes; make bench FULL=--full: twice that
+	$(BIN)/python benchmarks/speed.py $(FULL)
 
 lab: $(READY)  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab nbs

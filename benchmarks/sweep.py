@@ -21,7 +21,7 @@ BASE = dict(epochs=1, min_steps=0, learning_rate=2e-4, max_length=128, batch_siz
 VARIANTS = { # name -> what is changed in BASE, and what no recipe can say, see `odd`
     "as it stands": {},
     **{f"{tokens} tokens": dict(max_length=tokens) for tokens in (32, 64, 256, 384, 512)},
-    **{f"rate {rate:g}": dict(learning_rate=rate) for rate in (2e-5, 5e-5, 1e-4, 3e-4, 5e-4)},
+    **{f"rate {rate}": dict(learning_rate=float(rate)) for rate in ("2e-5", "5e-5", "1e-4", "3e-4", "5e-4")},
     "batches of 16": dict(batch_size=16), "batches of 64": dict(batch_size=64),
     "two epochs": dict(epochs=2), "three epochs": dict(epochs=3), "half an epoch": dict(odd="half"),
     "the tail": dict(odd="tail"), "head and tail": dict(odd="both"),
