@@ -25,7 +25,7 @@ from fakenews_nb.transfer import adapt, fit_baseline, from_margins, margins
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 
-BASE = replace(RECIPES["fast"], epochs=1, max_length=128)
+BASE = replace(RECIPES["fast"], epochs=1, min_steps=0, learning_rate=5e-5, max_length=128)
 VARIANTS = { # name -> what is changed in the recipe, and in the data
     "base": ({}, None),
     "cleaning: none": ({}, "none"),

@@ -94,7 +94,7 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
     from datasets import Dataset
     from fakenews_nb.core import set_seed
     from fakenews_nb.models import faster
-    from fakenews_nb.tokenization import collator
+    from fakenews_nb.tokenization import collator, parts_of
     from fakenews_nb.training import RECIPES, make_trainer, settled, training_arguments
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
     changes, which = SIDES[name]
@@ -119,7 +119,9 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
             trainer.model.zero_grad()
         def predict(part):
             trainer.model.eval()
-            with torch.inference_mode(): return trainer.model(**collate(part)).logits
+            batch = collate(part)
+            with torch.inference_mode():
+                for some in parts_of(batch) if recipe.padding == "packed" else [batch]: trainer.model(**some)
         if profiled:
             train(rows[0])
             return by_kind(lambda: train(rows[1])) | {"side": name}

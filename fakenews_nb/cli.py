@@ -171,10 +171,10 @@ def train_command(
     out:Path=typer.Option(..., help="The run folder to make."),
     model:str=typer.Option("tinybert", help="tinybert, a Hub id, a local model folder, or tiny (needs no download)."),
     recipe:str=typer.Option("fast", help="fast, or published: the source notebook to the letter."),
-    max_length:int=typer.Option(None, min=8, help="Tokens read of each article; the recipe says 512."),
-    epochs:int=typer.Option(None, min=1, help="Passes over the training articles; the recipe says 3."),
+    max_length:int=typer.Option(None, min=8, help="Tokens read of each article; fast says 128, published 512."),
+    epochs:int=typer.Option(None, min=1, help="Passes over the training articles; fast makes one, or as many as give 100 steps, published 3."),
     batch_size:int=typer.Option(None, min=1, help="Articles per step, over all GPUs; the recipe says 32."),
-    lr:float=typer.Option(None, min=0, help="Peak learning rate; fast says 5e-5, published 2e-5."),
+    lr:float=typer.Option(None, min=0, help="Peak learning rate; fast says 2e-4, published 2e-5."),
     seed:int=typer.Option(None, help="Of the new weights and the order; the recipe says 42."),
     precision:str=typer.Option(None, help="fp32, bf16 or fp16; fast takes the quickest that the device computes natively."),
     processes:int=typer.Option(None, min=1, help="That share each batch; without it one per GPU, or one."),
@@ -185,7 +185,7 @@ def train_command(
     from fakenews_nb.errors import finish_run
     from fakenews_nb.training import RECIPES, finetune, first_rank_first
     if recipe not in RECIPES: raise DataError(f"no recipe is called {recipe!r}", where="--recipe", fix=f"one of {', '.join(RECIPES)}")
-    said = dict(max_length=max_length, epochs=epochs, batch_size=batch_size, learning_rate=lr, seed=seed, precision=precision)
+    said = dict(max_length=max_length, epochs=epochs, min_steps=None if epochs is None else 0, batch_size=batch_size, learning_rate=lr, seed=seed, precision=precision)
     chosen = replace(RECIPES[recipe], **{name: value for name, value in said.items() if value is not None})
     with first_rank_first(): folder = prepared_folder(data, out, 42)
     run = finetune(folder, out, model, chosen, limit=limit, resume=resume, overwrite=overwrite, processes=processes)
@@ -261,9 +261,9 @@ def transfer_command(
     share:float=typer.Option(.5, help="Share of real articles in an unlabelled batch, as you state it."),
     limit:int=typer.Option(None, min=2, help="Training articles of an encoder, at most."),
     test_limit:int=typer.Option(None, min=1, help="Test articles per corpus, at most."),
-    epochs:int=typer.Option(None, min=1, help="Of an encoder; the recipe says 3."),
-    min_steps:int=typer.Option(60, min=0, help="Training steps of an encoder, at least: on a small corpus, epochs are added."),
-    max_length:int=typer.Option(None, min=8, help="Tokens an encoder reads; the recipe says 512."),
+    epochs:int=typer.Option(None, min=1, help="Passes of an encoder, at least; the recipe says 1."),
+    min_steps:int=typer.Option(None, min=0, help="Training steps of an encoder, at least: on a small corpus, epochs are added; the recipe says 100."),
+    max_length:int=typer.Option(None, min=8, help="Tokens an encoder reads; the recipe says 128."),
     seed:int=typer.Option(42, help="Of the splits, the draws and the training.")):
     "Train on one corpus, test on others: what is left of a score abroad."
     from fakenews_nb import transfer

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .core import ID2LABEL, LABEL2ID, MADE_BY, ModelError, new_file, read_json, set_seed, this_machine, write_json
-from .tokenization import pack, train_tokenizer
+from .tokenization import pack, parts_of, train_tokenizer
 
 # %% ../nbs/06_models.ipynb #bd06aa89
 MODELS = {"tinybert": "huawei-noah/TinyBERT_General_4L_312D"}
@@ -166,19 +166,26 @@ def quick_dropout(): # a `torch.nn.Dropout`
 def attention_by_text(): # a `torch.autograd.Function`: query, key, value, each of shape (1, heads, tokens, head size); ends; p; scale
     "softmax(QKᵀ·scale)V over packed texts, with dropout of the weights; the squares of weights are not kept for the way back."
     import torch
-    def weigh(query, key): return torch.softmax(torch.bmm(query, key.transpose(1, 2)), -1)
+    def weigh(query, key, large):
+        scores = torch.bmm(query, key.transpose(1, 2))
+        if large: scores -= scores.amax(-1, keepdim=True)
+        return scores.exp2_(), scores.sum(-1, keepdim=True)
+    def could_overflow(query, key):
+        longest = [torch.linalg.vector_norm(part, dim=-1).amax() for part in (query, key)]
+        return float(longest[0])*float(longest[1]) > math.log2(torch.finfo(query.dtype).max) - 27 # room for the sum of 2^17 weights, times values up to 2^10
     def like(values): return torch.empty_like(values.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
     class AttentionByText(torch.autograd.Function):
         @staticmethod
         def forward(ctx, query, key, value, ends, p, scale):
-            query, mixed, kept = query*scale, like(query), []
+            query, mixed, kept = query*(scale/math.log(2)), like(query), []
+            ctx.large = could_overflow(query, key)
             for start, end in pairwise(ends):
                 q, k, v = (part[0, :, start:end] for part in (query, key, value))
-                weights = weigh(q, k)
+                weights, total = weigh(q, k, ctx.large)
                 if p:
                     kept.append(keep_bits(weights.shape, p))
                     keep_only(weights, kept[-1])
-                mixed[0, :, start:end] = torch.bmm(weights, v)
+                mixed[0, :, start:end] = torch.bmm(weights, v)/total
             ctx.save_for_backward(query, key, value)
             ctx.ends, ctx.p, ctx.scale, ctx.kept = ends, p, scale, kept
             return mixed/(1 - p) if p else mixed
@@ -189,12 +196,13 @@ def attention_by_text(): # a `torch.autograd.Function`: query, key, value, each 
             if ctx.p: gradient = gradient/(1 - ctx.p)
             for text, (start, end) in enumerate(pairwise(ctx.ends)):
                 q, k, v, g = (part[0, :, start:end] for part in (query, key, value, gradient))
-                weights, of_weights = weigh(q, k), torch.bmm(g, v.transpose(1, 2))
+                (weights, total), of_weights = weigh(q, k, ctx.large), torch.bmm(g, v.transpose(1, 2))
+                weights /= total
                 if ctx.p: keep_only(of_weights, ctx.kept[text])
                 of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
                 if ctx.p: keep_only(weights, ctx.kept[text])
                 for way, part in zip(ways, (torch.bmm(of_scores, k), torch.bmm(of_scores.transpose(1, 2), q), torch.bmm(weights.transpose(1, 2), g))): way[0, :, start:end] = part
-            return ways[0]*ctx.scale, *ways[1:], None, None, None
+            return ways[0]*ctx.scale, ways[1]*math.log(2), ways[2], None, None, None
     return AttentionByText
 
 # %% ../nbs/06_models.ipynb #5ab47ad6
@@ -329,8 +337,8 @@ def run_model(
         for start in range(0, len(ids), batch_size):
             rows = longest_first[start:start + batch_size]
             texts = [{"input_ids": ids[row]} for row in rows]
-            batch = pack(texts, first_position(model)) if packed else tokenizer.pad(texts, return_tensors="pt").to(model.device)
-            result[rows] = read(batch).float().cpu().numpy()
+            parts = parts_of(pack(texts, first_position(model))) if packed else [tokenizer.pad(texts, return_tensors="pt").to(model.device)]
+            result[rows] = torch.cat([read(part).float().cpu() for part in parts]).numpy()
             bar.update(len(rows))
     return result
 

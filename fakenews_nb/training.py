@@ -30,7 +30,7 @@ from .cleaning import CLEANING_FILE, Rule, save_rules
 from .core import MADE_BY, DataError, FakeNewsError, Interrupted, ModelError, OutputError, claim_folder, new_folder, ranks, read_json, say, this_machine, versions, write_json, writing
 from .models import can_pack, faster, first_position, load_encoder, quiet
 from .splits import load_prepared
-from .tokenization import article_texts, clip_length, collator, parts_of, tokenize
+from .tokenization import TOKENS_AT_ONCE, article_texts, clip_length, collator, parts_of, tokenize
 
 # %% ../nbs/07_training.ipynb #b5cc09e7
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Recipe:
     "Everything that decides how a model is fine-tuned."
     name:str # what it is called
     epochs:int=3 # passes over the training articles, at most
-    min_steps:int=0 # passes are added until there are so many steps, which a small corpus needs
+    min_steps:int=0 # passes are added until there are so many steps, which a small corpus needs; patience grows with them
     batch_size:int=32 # articles per step, over all devices
     eval_batch_size:int=32 # articles computed together when not training
     learning_rate:float=2e-5 # at its peak; then linearly down to 0
@@ -49,7 +49,7 @@ class Recipe:
     group_by_length:bool=True # batches of articles of about one length, unless they are packed
     precision:str="auto" # "bf16" or "fp16", where the device computes it natively, or else "fp32"
     faster:bool=True # see `models.faster`
-    tokens_at_once:int=8192 # of a packed batch, computed together; fewer need less memory, and the gradient is the same
+    tokens_at_once:int=TOKENS_AT_ONCE # of a packed batch, computed together; fewer need less memory, and the gradient is the same
     patience:int=2 # evaluations without a better F1 before it stops
     seed:int=42 # of the head, the order and the dropout
     evaluations:int=1 # on the validation articles, per epoch
@@ -60,7 +60,7 @@ class Recipe:
     average_last:float=0. # share of the steps, at the end, over which the weights are averaged
 
 # %% ../nbs/07_training.ipynb #4a5d60ed
-RECIPES = {recipe.name: recipe for recipe in (Recipe("fast", learning_rate=5e-5), Recipe("published", padding="static", group_by_length=False, precision="fp32", faster=False))}
+RECIPES = {recipe.name: recipe for recipe in (Recipe("fast", epochs=1, min_steps=100, learning_rate=2e-4, max_length=128), Recipe("published", padding="static", group_by_length=False, precision="fp32", faster=False))}
 
 # %% ../nbs/07_training.ipynb #3ea41025
 PUBLISHED_STEPS = 2949 # 31,428 articles in batches of 32, three times
@@ -375,8 +375,9 @@ def settled(
     if padding == "packed" and not packs: raise DataError(f"a model of the kind {model.config.model_type} on this device, {'' if recipe.faster else 'and not made faster, '}cannot take packed articles", fix='padding="auto"')
     precision = {"auto": half}.get(recipe.precision, recipe.precision)
     if precision not in ("fp32", half): raise DataError(f"this device does not compute {recipe.precision} natively", fix=f'precision="auto", which is {half} here, or "fp32"')
+    epochs = max(recipe.epochs, -(-recipe.min_steps//steps_per_epoch(recipe, articles)))
     return replace(recipe, padding=padding, precision=precision, group_by_length=recipe.group_by_length and padding != "packed",
-        max_length=clip_length(recipe.max_length, model.config), epochs=max(recipe.epochs, -(-recipe.min_steps//steps_per_epoch(recipe, articles))))
+        max_length=clip_length(recipe.max_length, model.config), epochs=epochs, patience=recipe.patience*-(-epochs//recipe.epochs))
 
 def build_trainer(
     model, # to fine-tune
@@ -449,6 +450,7 @@ def finetune_shared(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
     config = LaunchConfig(1, 1, processes, run_id=str(os.getpid()), rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="spawn", max_restarts=0)
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()} # the launcher puts its own in their place
     with tempfile.TemporaryDirectory() as folder:
         try: elastic_launch(config, finetune_share)(folder, args, options)
         except (ChildFailedError, SignalException) as error:
@@ -457,6 +459,9 @@ def finetune_shared(
                 raise {kind.__name__: kind for kind in (DataError, ModelError, OutputError, Interrupted)}[found.pop("kind")](**found) from None
             if isinstance(error, ChildFailedError): raise
             raise Interrupted("stopped before the first step, or after the last", where=args[1], fix="go on with the same command and --resume") from None
+        finally:
+            for number, handler in handlers.items():
+                if signal.getsignal(number) is not handler: signal.signal(number, handler)
 
 # %% ../nbs/07_training.ipynb #32f034e2
 def finetune(
