@@ -23,11 +23,12 @@ VARIANTS = { # name -> what is changed in BASE, and what no recipe can say, see 
     **{f"{tokens} tokens": dict(max_length=tokens) for tokens in (32, 64, 256, 384, 512)},
     **{f"rate {rate}": dict(learning_rate=float(rate)) for rate in ("2e-5", "5e-5", "1e-4", "3e-4", "5e-4")},
     "batches of 16": dict(batch_size=16), "batches of 64": dict(batch_size=64),
-    "two epochs": dict(epochs=2), "three epochs": dict(epochs=3), "half an epoch": dict(odd="half"),
+    "two epochs": dict(epochs=2), "three epochs": dict(epochs=3), "half the articles": dict(limit=3000),
     "the tail": dict(odd="tail"), "head and tail": dict(odd="both"),
     "rate falls by a cosine": dict(odd="cosine"), "rate constant after warm-up": dict(odd="constant_with_warmup"),
     "rate .8 of the layer above": dict(odd="layers", encoder_learning_rate=2e-4), "embeddings frozen": dict(odd="frozen"),
     "weights averaged over the last third": dict(average_last=.33),
+    "1,000 articles": dict(limit=1000), "1,000 articles, 100 steps": dict(limit=1000, min_steps=100), "1,000 articles, 200 steps": dict(limit=1000, min_steps=200),
 }
 
 
@@ -71,11 +72,11 @@ def train(data, model, folder, name, seed):
         def on_train_begin(self, args, state, control, **kwargs): self.start = time.process_time()
         def on_train_end(self, args, state, control, **kwargs): self.seconds = time.process_time() - self.start
     changes = BASE | VARIANTS[name]
-    odd, clock = changes.pop("odd", None), Clock()
+    odd, limit, clock = changes.pop("odd", None), changes.pop("limit", None), Clock()
     dataset, _ = load_prepared(data)
     with changed(odd):
-        run = finetune(data, folder, model, replace(RECIPES["fast"], seed=seed, **changes), limit=len(dataset["train"])//2 if odd == "half" else None, overwrite=True, callbacks=[clock])
-        found = {"name": name, "seed": seed, "changes": changes, "odd": odd, "seconds": clock.seconds, "steps": run.metrics["steps"], "weights": run.metrics["weights"]}
+        run = finetune(data, folder, model, replace(RECIPES["fast"], seed=seed, **changes), limit=limit, overwrite=True, callbacks=[clock])
+        found = {"name": name, "seed": seed, "changes": changes, "odd": odd, "limit": limit, "seconds": clock.seconds, "steps": run.metrics["steps"], "weights": run.metrics["weights"]}
         classifier, tokenizer = load_classifier(run.model)
         for split in ("validation", "test"):
             articles = dataset[split]

@@ -39,10 +39,10 @@ def trained(name, recipe, data, model, work):
     from fakenews_nb.training import finetune
     file = work/f"{name} {recipe.seed}.json"
     if not file.exists():
-        run = finetune(data, work/file.stem, model, recipe, overwrite=True)
+        run = finetune(data, work/file.stem, model, recipe, resume=(work/file.stem).exists())
         keys = ("train_seconds", "best_epoch", "epochs", "steps", "train_articles", "recipe", "versions", "history")
         write_json({"seed": recipe.seed, "name": name, **judged(run, data), **{key: run.metrics[key] for key in keys}}, file)
-        shutil.rmtree(run.folder)
+        shutil.rmtree(run.folder/"checkpoints")
     return read_json(file)
 
 
@@ -68,7 +68,8 @@ def main():
     parser.add_argument("data", type=Path, help="a prepared folder")
     parser.add_argument("--model", required=True, help="a pretrained encoder")
     parser.add_argument("--work", type=Path, required=True, help="where trainings of the original recipe are kept")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="of `fast`")
+    parser.add_argument("--original-seeds", type=int, nargs="+", default=[42, 43, 44], help="of the original recipe, each of which trains for an hour or more")
     parser.add_argument("--steps", type=int, default=3, help="of the original recipe, timed before each training and after the last")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"time_to_quality.json")
@@ -78,18 +79,20 @@ def main():
     from fakenews_nb.splits import load_prepared
     from fakenews_nb.training import RECIPES
     torch.set_num_threads(args.threads)
-    originals = [trained("original", replace(RECIPES["published"], seed=seed, **QUICKER), args.data, args.model, args.work) for seed in args.seeds]
+    originals = [trained("original", replace(RECIPES["published"], seed=seed, **QUICKER), args.data, args.model, args.work) for seed in args.original_seeds]
     step_seconds, fast = original_steps(args.data, args.model, args.steps, args.work), []
     for seed in args.seeds:
         (args.work/f"fast {seed}.json").unlink(missing_ok=True) # its time counts only beside the original's steps
+        shutil.rmtree(args.work/f"fast {seed}", ignore_errors=True)
         fast.append(trained("fast", replace(RECIPES["fast"], seed=seed), args.data, args.model, args.work))
         step_seconds += original_steps(args.data, args.model, args.steps, args.work)
     step, manifest = float(np.median(step_seconds)), load_prepared(args.data)[1]
     for run in originals: run["seconds_to_best"], run["seconds"] = step*run["steps"]*run["best_epoch"]/run["epochs"], step*run["steps"]
     write_json({"original": originals, "fast": fast, "step_seconds": step_seconds, "threads": args.threads, "model": Path(args.model).parent.name, "data": {key: manifest[key] for key in ("source", "protocol", "cleaning", "split", "counts")},
         "machine": asdict(this_machine()), "versions": versions()}, args.out)
+    to_best = float(np.median([run["seconds_to_best"] for run in originals]))
     for run in originals: print(f"original, seed {run['seed']}: F1 {run['f1']:.4f} ({run['low']:.4f}–{run['high']:.4f}), {run['wrong']} of {run['n']:,} wrong; best epoch {run['best_epoch']:g}, {run['seconds_to_best']:,.0f} s to its end, by {step:.1f} s a step")
-    for run, other in zip(fast, originals): print(f"fast,     seed {run['seed']}: F1 {run['f1']:.4f} ({run['low']:.4f}–{run['high']:.4f}), {run['wrong']} of {run['n']:,} wrong; {run['train_seconds']:,.0f} s, 1/{other['seconds_to_best']/run['train_seconds']:.1f} of the original's to its best epoch")
+    for run in fast: print(f"fast,     seed {run['seed']}: F1 {run['f1']:.4f} ({run['low']:.4f}–{run['high']:.4f}), {run['wrong']} of {run['n']:,} wrong; {run['train_seconds']:,.0f} s, 1/{to_best/run['train_seconds']:.1f} of the original's median to its best epoch")
 
 
 if __name__ == "__main__": main()

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FAKE', 'REAL', 'ID2LABEL', 'LABEL2ID', 'REFUSALS', 'MADE_BY', 'PACKAGES', 'TEMPLATE', 'FakeNewsError', 'message_of',
            'DataError', 'ModelError', 'OutputError', 'Interrupted', 'ranks', 'say', 'set_seed', 'writing', 'new_file',
-           'write_json', 'read_json', 'claim_folder', 'new_folder', 'on_kaggle', 'versions', 'Machine', 'this_machine',
-           'sha256', 'render', 'picture', 'section']
+           'write_json', 'read_json', 'claim_folder', 'new_folder', 'on_kaggle', 'versions', 'Machine', 'cpu_name',
+           'this_machine', 'sha256', 'render', 'picture', 'section']
 
 # %% ../nbs/00_core.ipynb #2e90e3dc
 import base64
@@ -206,6 +206,12 @@ class Machine:
     cpus:int # processors this process may use
     kaggle:bool # inside a Kaggle kernel?
 
+def cpu_name()->str: # such as "AMD EPYC"; the architecture if nothing better is known
+    "What the processor calls itself."
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", info.read_text(), re.M) if info.is_file() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
 def this_machine()->Machine: # what is here now
     "Find the device, its half precision and the number of processors."
     import torch
@@ -215,7 +221,7 @@ def this_machine()->Machine: # what is here now
         return Machine("cuda", torch.cuda.get_device_name(), torch.cuda.device_count(), half, cpus, on_kaggle())
     device = "mps" if torch.backends.mps.is_available() else "cpu"
     able = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
-    return Machine(device, platform.processor() or platform.machine(), 1, "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32", cpus, on_kaggle())
+    return Machine(device, cpu_name(), 1, "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32", cpus, on_kaggle())
 
 # %% ../nbs/00_core.ipynb #f8b823c4
 def sha256(
