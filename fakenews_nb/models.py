@@ -166,22 +166,20 @@ def quick_dropout(): # a `torch.nn.Dropout`
 def attention_by_text(): # a `torch.autograd.Function`: query, key, value, each of shape (1, heads, tokens, head size); ends; p; scale
     "softmax(QKᵀ·scale)V over packed texts, with dropout of the weights; the squares of weights are not kept for the way back."
     import torch
-    def weigh(query, key, large):
+    def weigh(query, key, shifted=False):
         scores = torch.bmm(query, key.transpose(1, 2))
-        if large: scores -= scores.amax(-1, keepdim=True)
-        return scores.exp2_(), scores.sum(-1, keepdim=True)
-    def could_overflow(query, key):
-        longest = [torch.linalg.vector_norm(part, dim=-1).amax() for part in (query, key)]
-        return float(longest[0])*float(longest[1]) > math.log2(torch.finfo(query.dtype).max) - 27 # room for the sum of 2^17 weights, times values up to 2^10
+        if shifted: scores -= scores.amax(-1, keepdim=True)
+        weights, total = scores.exp2_(), scores.sum(-1, keepdim=True)
+        least, most, largest = *map(float, total.aminmax()), torch.finfo(scores.dtype).max**.75
+        return (weights, total) if shifted or 1/largest < least and most < largest else weigh(query, key, True)
     def like(values): return torch.empty_like(values.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
     class AttentionByText(torch.autograd.Function):
         @staticmethod
         def forward(ctx, query, key, value, ends, p, scale):
             query, mixed, kept = query*(scale/math.log(2)), like(query), []
-            ctx.large = could_overflow(query, key)
             for start, end in pairwise(ends):
                 q, k, v = (part[0, :, start:end] for part in (query, key, value))
-                weights, total = weigh(q, k, ctx.large)
+                weights, total = weigh(q, k)
                 if p:
                     kept.append(keep_bits(weights.shape, p))
                     keep_only(weights, kept[-1])
@@ -196,7 +194,7 @@ def attention_by_text(): # a `torch.autograd.Function`: query, key, value, each 
             if ctx.p: gradient = gradient/(1 - ctx.p)
             for text, (start, end) in enumerate(pairwise(ctx.ends)):
                 q, k, v, g = (part[0, :, start:end] for part in (query, key, value, gradient))
-                (weights, total), of_weights = weigh(q, k, ctx.large), torch.bmm(g, v.transpose(1, 2))
+                (weights, total), of_weights = weigh(q, k), torch.bmm(g, v.transpose(1, 2))
                 weights /= total
                 if ctx.p: keep_only(of_weights, ctx.kept[text])
                 of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)

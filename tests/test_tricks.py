@@ -78,6 +78,13 @@ def large_scores():
     return float((models.attention_by_text().apply(query, key, value, [0, 9], 0., .5) - torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=.5)).abs().max())
 
 
+def low_scores():
+    "How far attention is from PyTorch's where all scores are far below 0."
+    set_seed(0)
+    query, key, value = torch.rand(1, 2, 9, 4)*100, -torch.rand(1, 2, 9, 4)*100, torch.randn(1, 2, 9, 4)
+    return float((models.attention_by_text().apply(query, key, value, [0, 9], 0., .5) - torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=.5)).abs().max())
+
+
 def thinned():
     "How far quick dropout's mean is from its input, and its way back from its way there."
     set_seed(0)
@@ -122,14 +129,15 @@ def in_parts():
     return float(np.abs(whole - parts).max())
 
 
-COMPARISONS = (like_plain, slope, large_scores, thinned, in_order, in_parts)
+COMPARISONS = (like_plain, slope, large_scores, low_scores, thinned, in_order, in_parts)
 BREAKS = [ # comparison, function, an expression in it, what is put there instead, what that does
     (like_plain, models.attention_by_text, "query*(scale/math.log(2))", "query/math.log(2)", "scores are not scaled"),
     (like_plain, models.attention_by_text, "ways[0]*ctx.scale", "ways[0]", "the query's gradient is not scaled"),
     (like_plain, models.attention_by_text, "ways[1]*math.log(2)", "ways[1]", "the key's gradient is taken for powers of e"),
     (like_plain, models.attention_by_text, "torch.bmm(weights, v)/total", "torch.bmm(weights, v)", "weights do not sum to 1"),
     (like_plain, models.attention_by_text, "weights /= total", "pass", "nor on the way back"),
-    (large_scores, models.attention_by_text, "if large:", "if False:", "large scores overflow"),
+    (low_scores, models.attention_by_text, "1/largest < least", "True", "low scores vanish"),
+    (large_scores, models.attention_by_text, "if shifted:", "if False:", "large scores overflow"),
     (like_plain, models.attend, "cu_seq_lens_q.tolist()", "[0, query.shape[2]]", "texts see each other"),
     (like_plain, models.attend, "dropout, scale=scaling", "dropout", "the filled-up head size scales"),
     (like_plain, models.first_token_alone, "cu_seq_lens_q[:-1]", "cu_seq_lens_q[1:] - 1", "the last token is read"),
