@@ -71,7 +71,7 @@ def test_started_by_the_command(prepared, no_dropout, alone, tmp_path):
 
 def test_from_a_notebook(prepared, no_dropout, alone, tmp_path):
     from fakenews_nb.training import load_run
-    recipe = dict(epochs=2, learning_rate=1e-3, max_length=64, precision="fp32")
+    recipe = dict(epochs=2, min_steps=0, learning_rate=1e-3, max_length=64, precision="fp32")
     subprocess.run([sys.executable, "-c", IN_A_NOTEBOOK, str(prepared), str(tmp_path/"run"), str(no_dropout), json.dumps(recipe)], check=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
     same(alone, load_run(tmp_path/"run").metrics)
 
