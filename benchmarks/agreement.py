@@ -21,14 +21,13 @@ def plain_logits(model, tokenizer, ids, batch_size=32):
 
 
 def compared(data, folder):
-    "One model on the validation and test articles."
+    "One model on the test articles."
     from fakenews_nb.models import load_classifier, predict_logits
     from fakenews_nb.splits import load_prepared
     from fakenews_nb.tokenization import article_texts, encode
     dataset, _ = load_prepared(data)
     model, tokenizer = load_classifier(folder)
-    titles, bodies = ([value for split in ("validation", "test") for value in dataset[split][column]] for column in ("title", "text"))
-    texts, *_ = article_texts(titles, bodies)
+    texts, *_ = article_texts(dataset["test"]["title"], dataset["test"]["text"])
     ids = encode(texts, tokenizer, tokenizer.model_max_length)
     plain, rows = plain_logits(model, tokenizer, ids), []
     for precision, limit in LIMITS.items():

@@ -39,7 +39,7 @@ SIDES = { # name -> what is changed in the published recipe, which of `faster` i
 FIRST, LAST = list(SIDES)[0], list(SIDES)[-1]
 LENGTHS = Path(__file__).parent/"isot_lengths.json" # tokens at each per cent of ISOT's articles, before they are cut
 KINDS = { # of operations, by their names in torch's profiler
-    "matrix products": ("mm", "addmm", "bmm", "baddbmm"), "softmax": ("softmax",), "dropout": ("bernoulli", "dropout", "random_", "bitwise", "rshift", "masked"), "GELU, norms": ("gelu", "norm"),
+    "matrix products": ("mm", "addmm", "bmm", "baddbmm"), "softmax": ("softmax", "exp2_", "exp2"), "dropout": ("bernoulli", "dropout", "random_", "bitwise", "rshift", "masked"), "GELU, norms": ("gelu", "norm"),
     "embeddings": ("embedding", "index"), "optimizer": ("adam", "lerp", "addcdiv", "addcmul", "sqrt"), "copies, casts, zeros": ("copy_", "fill_", "zero", "cat", "clone")}
 
 
@@ -93,8 +93,8 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
     import torch
     from datasets import Dataset
     from fakenews_nb.core import set_seed
-    from fakenews_nb.models import faster
-    from fakenews_nb.tokenization import collator, parts_of
+    from fakenews_nb.models import faster, predict_logits
+    from fakenews_nb.tokenization import collator
     from fakenews_nb.training import RECIPES, make_trainer, settled, training_arguments
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
     changes, which = SIDES[name]
@@ -117,19 +117,19 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
             trainer.optimizer.step()
             trainer.lr_scheduler.step()
             trainer.model.zero_grad()
-        def predict(part):
+        def predict(some):
+            if recipe.padding == "packed": return predict_logits(model, tokenizer, [row["input_ids"] for row in some], progress=False, precision=recipe.precision)
             trainer.model.eval()
-            batch = collate(part)
             with torch.inference_mode():
-                for some in parts_of(batch) if recipe.padding == "packed" else [batch]: trainer.model(**some)
+                for first in range(0, len(some), BATCH): trainer.model(**collate(some[first:first + BATCH]))
         if profiled:
             train(rows[0])
             return by_kind(lambda: train(rows[1])) | {"side": name}
-        for what, do, share in (("prediction", predict, 1), ("training", train, 3)):
+        for what, do, share, parts in (("prediction", predict, 1, [sum(rows[1:], [])]), ("training", train, 3, rows[1:])):
             start = time.perf_counter()
             do(rows[0])
             first, start = time.perf_counter() - start, time.perf_counter()
-            for part in rows[1:]: do(part)
+            for part in parts: do(part)
             found.append({"what": what, "seconds": time.perf_counter() - start, "first_seconds": first, "articles": BATCH*steps, "tokens": int(sum(len(row["input_ids"]) for part in rows[1:] for row in part)),
                 "gflop": share*sum(forward_work(computed_tokens(recipe, part), bool(recipe.faster)) for part in rows[1:]), "megabytes": resident() - before})
     moved = any(not torch.equal(old, new) for old, new in zip(weights, model.parameters()))
@@ -235,11 +235,11 @@ def main():
     by_articles = [measured("growing", *job) for job in tqdm(plan, unit=" runs")]
     by_tokens = [row for side in (FIRST, LAST) for tokens in tqdm((64, 128, 256, 512), unit=" lengths") for row in measured("one_side", side, tokens, 2 if side == FIRST else 8) if row["what"] == "training"]
     by_tokens = [row | {"seconds": row["seconds"]/row["articles"]} for row in by_tokens]
-    compiled = [row for whether in (False, True) for row in measured("one_side", LAST, 512, 8, whether)]
+    compiled = [row for whether in (False, True) for row in measured("one_side", LAST, 512, 8, whether) if row["what"] == "training"]
     write_json({"by_articles": by_articles, "by_tokens": by_tokens, "compiled": compiled, **about}, args.out/"growth.json")
     print(f"\nby articles, 128 tokens\n{pd.DataFrame(by_articles).round(1).to_string(index=False)}\nexponents {exponents(by_articles, 'articles')}")
     print(f"\nby tokens, for one article\n{pd.DataFrame(by_tokens)[['side', 'tokens_kept', 'seconds', 'megabytes']].round(3).to_string(index=False)}\nexponents {exponents(by_tokens, 'tokens_kept')}")
-    print(f"\nwith torch.compile\n{pd.DataFrame(compiled)[['what', 'compiled', 'first_seconds', 'seconds', 'articles']].round(2).to_string(index=False)}")
+    print(f"\nwith torch.compile\n{pd.DataFrame(compiled)[['compiled', 'first_seconds', 'seconds', 'articles']].round(2).to_string(index=False)}")
 
 
 if __name__ == "__main__": main()

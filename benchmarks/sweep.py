@@ -1,4 +1,4 @@
-"""What a recipe may leave out: variants of `fast` on one prepared folder, each for several seeds, judged on the validation articles.
+"""What a recipe may leave out: variants of a quick recipe on one prepared folder, each for several seeds, judged on the validation articles.
 
 Each variant changes one thing. A finished run is kept in WORK and not done again, so that the sweep can be stopped, and be shared by several processes. Time is that of the
 processor, on one thread, because it hardly depends on what else the machine does. Nothing is chosen by the test articles; their scores stand beside, to be read.
@@ -19,7 +19,7 @@ from unittest.mock import patch
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 BASE = dict(epochs=1, min_steps=0, learning_rate=2e-4, max_length=128, batch_size=32, eval_batch_size=32)
 VARIANTS = { # name -> what is changed in BASE, and what no recipe can say, see `odd`
-    "as it stands": {},
+    "base": {},
     **{f"{tokens} tokens": dict(max_length=tokens) for tokens in (32, 64, 256, 384, 512)},
     **{f"rate {rate}": dict(learning_rate=float(rate)) for rate in ("2e-5", "5e-5", "1e-4", "3e-4", "5e-4")},
     "batches of 16": dict(batch_size=16), "batches of 64": dict(batch_size=64),

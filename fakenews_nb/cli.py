@@ -172,7 +172,7 @@ def train_command(
     model:str=typer.Option("tinybert", help="tinybert, a Hub id, a local model folder, or tiny (needs no download)."),
     recipe:str=typer.Option("fast", help="fast, or published: the source notebook to the letter."),
     max_length:int=typer.Option(None, min=8, help="Tokens read of each article; fast says 128, published 512."),
-    epochs:int=typer.Option(None, min=1, help="Passes over the training articles; fast makes one, or as many as give 100 steps, published 3."),
+    epochs:int=typer.Option(None, min=1, help="Passes over the training articles; fast makes 2, or as many as give 100 steps, published 3."),
     batch_size:int=typer.Option(None, min=1, help="Articles per step, over all GPUs; the recipe says 32."),
     lr:float=typer.Option(None, min=0, help="Peak learning rate; fast says 2e-4, published 2e-5."),
     seed:int=typer.Option(None, help="Of the new weights and the order; the recipe says 42."),
@@ -261,7 +261,7 @@ def transfer_command(
     share:float=typer.Option(.5, help="Share of real articles in an unlabelled batch, as you state it."),
     limit:int=typer.Option(None, min=2, help="Training articles of an encoder, at most."),
     test_limit:int=typer.Option(None, min=1, help="Test articles per corpus, at most."),
-    epochs:int=typer.Option(None, min=1, help="Passes of an encoder, at least; the recipe says 1."),
+    epochs:int=typer.Option(None, min=1, help="Passes of an encoder, at least; the recipe says 2."),
     min_steps:int=typer.Option(None, min=0, help="Training steps of an encoder, at least: on a small corpus, epochs are added; the recipe says 100."),
     max_length:int=typer.Option(None, min=8, help="Tokens an encoder reads; the recipe says 128."),
     seed:int=typer.Option(42, help="Of the splits, the draws and the training.")):

@@ -10,6 +10,7 @@ __all__ = ['MODELS', 'TINY', 'PICKLES', 'ATTENTION', 'PACKABLE', 'HALVES', 'CALI
 
 # %% ../nbs/06_models.ipynb #09b0c55f
 import math
+import os
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import pairwise
@@ -123,6 +124,9 @@ def load_classifier(
         return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"the model cannot be loaded ({first_line(error)})", where=folder, fix="train again, or fetch the folder again") from error
+
+# %% ../nbs/06_models.ipynb #ddd5c314
+os.environ |= {name: "64" for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY") if name not in os.environ}
 
 # %% ../nbs/06_models.ipynb #d1973299
 def keep_bits(

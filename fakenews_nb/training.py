@@ -60,7 +60,7 @@ class Recipe:
     average_last:float=0. # share of the steps, at the end, over which the weights are averaged
 
 # %% ../nbs/07_training.ipynb #4a5d60ed
-RECIPES = {recipe.name: recipe for recipe in (Recipe("fast", epochs=1, min_steps=100, learning_rate=2e-4, max_length=128), Recipe("published", padding="static", group_by_length=False, precision="fp32", faster=False))}
+RECIPES = {recipe.name: recipe for recipe in (Recipe("fast", epochs=2, min_steps=100, learning_rate=2e-4, max_length=128), Recipe("published", padding="static", group_by_length=False, precision="fp32", faster=False))}
 
 # %% ../nbs/07_training.ipynb #3ea41025
 PUBLISHED_STEPS = 2949 # 31,428 articles in batches of 32, three times
