@@ -2,7 +2,7 @@
 
 Every side runs in processes of its own, all sides in turn, several rounds; medians are shown. The model has TinyBERT's shape and random weights, the articles have ISOT's lengths
 and random words: neither changes the time. A training step is what Trainer does (collate, forward, backward, clip, optimizer), with 16 articles, as on each of the notebook's two
-GPUs. One step goes before, unmeasured. Work is counted by formula, so that a share of the machine's measured matrix-product peak can be stated. Memory is what a process
+GPUs. One step goes before, unmeasured. Prediction is over 128 articles, after 16. Work is counted by formula, so that a share of the machine's measured matrix-product peak can be stated. Memory is what a process
 takes at its peak beyond what it took with the model loaded.
 
     python benchmarks/speed.py            # ten minutes on two cores; writes results/speed.json
@@ -19,15 +19,16 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 
 SHAPE = dict(vocab_size=30522, hidden_size=312, num_hidden_layers=4, num_attention_heads=12, intermediate_size=1200, max_position_embeddings=512)
-BATCH, MEASURED = 16, 2 # articles per step, steps
+BATCH, MEASURED, PREDICTED = 16, 2, 128 # articles per step, steps, articles to predict
 PLAIN = dict(padding="dynamic", group_by_length=False, precision="fp32", faster=False)
 PACKED = PLAIN | dict(padding="packed", faster=True)
-SIDES = { # name -> what is changed in the published recipe, which of `faster` is used
+SIDES = { # name -> what is changed in the published recipe, which of `faster` is used, and whether freed memory is kept
     "original recipe": ({}, {}),
     "padded to the longest of the batch": (PLAIN, {}),
     "and grouped by length": (PLAIN | dict(group_by_length=True), {}),
@@ -35,6 +36,7 @@ SIDES = { # name -> what is changed in the published recipe, which of `faster` i
     "packed, attention by text": (PACKED, dict(dropout=False)),
     "and quick dropout": (PACKED, {}),
     "and the device's quick precision": (PACKED | dict(precision="auto"), {}),
+    "and freed memory is kept": (PACKED | dict(precision="auto"), dict(memory=True)),
 }
 FIRST, LAST = list(SIDES)[0], list(SIDES)[-1]
 LENGTHS = Path(__file__).parent/"isot_lengths.json" # tokens at each per cent of ISOT's articles, before they are cut
@@ -92,24 +94,26 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
     "Measure one side once, in this process: prediction, then training, since the memory's peak is not forgotten."
     import torch
     from datasets import Dataset
+    from fakenews_nb import models
     from fakenews_nb.core import set_seed
     from fakenews_nb.models import faster, predict_logits
     from fakenews_nb.tokenization import collator
     from fakenews_nb.training import RECIPES, make_trainer, settled, training_arguments
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
     changes, which = SIDES[name]
+    memory, which = patch.object(models, "keep_freed_memory") if not which.get("memory") else nullcontext(), {key: value for key, value in which.items() if key != "memory"}
     set_seed(0)
     model = BertForSequenceClassification(BertConfig(**SHAPE))
     recipe = settled(replace(RECIPES["published"], max_length=max_length, batch_size=BATCH, **changes), model, BATCH*steps)
     tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])})
     collate, empty, found = collator(tokenizer, recipe.max_length, recipe.padding), Dataset.from_dict({"input_ids": [[2]], "labels": [0], "length": [1]}), []
     before, weights = resident(), [weight.detach().clone() for weight in model.parameters()]
-    with tempfile.TemporaryDirectory() as folder, faster(model, **which) if recipe.faster else nullcontext():
+    with memory, tempfile.TemporaryDirectory() as folder, faster(model, **which) if recipe.faster else nullcontext():
         args = training_arguments(recipe, Path(folder), 1000, recipe.precision)
         trainer = make_trainer(model, args, collate, empty, empty, tokens_at_once=recipe.tokens_at_once, processing_class=tokenizer)
         trainer.create_optimizer_and_scheduler(1000)
         trainer.model_wrapped = trainer.model = trainer.accelerator.prepare_model(torch.compile(model) if compiled else model) # as train() does; it puts autocast around forward
-        rows = batches(recipe, BATCH*(steps + 1))
+        rows, unseen = batches(recipe, BATCH*(steps + 1)), batches(recipe, PREDICTED)
         def train(part):
             trainer.current_gradient_accumulation_steps = 1
             trainer.training_step(trainer.model, collate(part))
@@ -125,13 +129,13 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
         if profiled:
             train(rows[0])
             return by_kind(lambda: train(rows[1])) | {"side": name}
-        for what, do, share, parts in (("prediction", predict, 1, [sum(rows[1:], [])]), ("training", train, 3, rows[1:])):
+        for what, do, share, parts in (("prediction", predict, 1, unseen), ("training", train, 3, rows[1:])):
             start = time.perf_counter()
             do(rows[0])
             first, start = time.perf_counter() - start, time.perf_counter()
-            for part in parts: do(part)
-            found.append({"what": what, "seconds": time.perf_counter() - start, "first_seconds": first, "articles": BATCH*steps, "tokens": int(sum(len(row["input_ids"]) for part in rows[1:] for row in part)),
-                "gflop": share*sum(forward_work(computed_tokens(recipe, part), bool(recipe.faster)) for part in rows[1:]), "megabytes": resident() - before})
+            for part in parts if what == "training" else [sum(parts, [])]: do(part)
+            found.append({"what": what, "seconds": time.perf_counter() - start, "first_seconds": first, "articles": sum(map(len, parts)), "tokens": int(sum(len(row["input_ids"]) for part in parts for row in part)),
+                "gflop": share*sum(forward_work(computed_tokens(recipe, part), bool(recipe.faster)) for part in parts), "megabytes": resident() - before})
     moved = any(not torch.equal(old, new) for old, new in zip(weights, model.parameters()))
     if not moved: sys.exit(f"{name}: nothing was trained")
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[recipe.precision]

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'TINY', 'PICKLES', 'ATTENTION', 'PACKABLE', 'HALVES', 'CALIBRATION_FILE', 'check_folder', 'quiet',
-           'make_tiny', 'load_encoder', 'first_line', 'load_classifier', 'keep_bits', 'keep_only', 'quick_dropout',
-           'attention_by_text', 'attend', 'layer_parts', 'first_token_alone', 'can_pack', 'first_position',
-           'encoder_layers', 'faster', 'run_model', 'predict_logits', 'text_vectors', 'head_name', 'apply_temperature']
+           'make_tiny', 'load_encoder', 'first_line', 'load_classifier', 'keep_freed_memory', 'keep_bits', 'keep_only',
+           'quick_dropout', 'attention_by_text', 'attend', 'layer_parts', 'first_token_alone', 'can_pack',
+           'first_position', 'encoder_layers', 'faster', 'run_model', 'predict_logits', 'text_vectors', 'head_name',
+           'apply_temperature']
 
 # %% ../nbs/06_models.ipynb #09b0c55f
 import math
 import os
+import sys
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from itertools import pairwise
@@ -127,6 +129,16 @@ def load_classifier(
 
 # %% ../nbs/06_models.ipynb #ddd5c314
 os.environ |= {name: "64" for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY") if name not in os.environ}
+
+# %% ../nbs/06_models.ipynb #66e7e256
+@cache
+def keep_freed_memory()->bool: # False: nothing was changed
+    "Let glibc keep up to a gigabyte of freed memory for what comes next, blocks of up to 32 MB at a time (`man mallopt`)."
+    import ctypes
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None or any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ): return False
+    trim_threshold, mmap_threshold = -1, -3 # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    return bool(mallopt(mmap_threshold, 2**25) and mallopt(trim_threshold, 2**30))
 
 # %% ../nbs/06_models.ipynb #d1973299
 def keep_bits(
@@ -302,6 +314,7 @@ def faster(
     import torch
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
+    if model.device.type == "cpu": keep_freed_memory()
     with ExitStack() as undo:
         if attention and can_pack(model):
             AttentionInterface.register(ATTENTION, attend)
