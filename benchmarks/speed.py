@@ -205,21 +205,10 @@ def exponents(rows, by):
     return {name: {column: round(float(np.polyfit(np.log(group[by]), np.log(group[column]), 1)[0]), 2) for column in ("seconds", "megabytes")} for name, group in every.groupby(every.columns[0], sort=False)}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="measure how cost grows, and torch.compile, too")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results")
-    parser.add_argument("--call", help="used by this program itself")
-    args = parser.parse_args()
-    if args.call:
-        call, *rest = json.loads(args.call)
-        return print(json.dumps(globals()[call](*rest)))
-    os.environ.update(OMP_NUM_THREADS=str(args.threads), TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
-    from fakenews_nb.core import this_machine, versions, write_json
+def steps(args, about):
+    "The first tables: every side in turn."
+    from fakenews_nb.core import write_json
     from tqdm import tqdm
-    about = {"threads": args.threads, "machine": asdict(this_machine()), "versions": versions()}
     rows, bar = [], tqdm(total=args.rounds*len(SIDES) + 2, unit=" measurements")
     for turn in range(args.rounds):
         for side in SIDES:
@@ -234,6 +223,24 @@ def main():
     for what in ("training", "prediction"): print(f"\n{what}, articles cut at 512 tokens\n{table(rows, what).to_string()}")
     spent = pd.DataFrame({share["side"]: share["seconds"] for share in shares})
     print(f"\nseconds of one training step by kind of operation\n{spent.round(2).to_string()}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="measure how cost grows, and torch.compile, too")
+    parser.add_argument("--rounds", type=int, default=3, help="of the first tables; 0: without them")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results")
+    parser.add_argument("--call", help="used by this program itself")
+    args = parser.parse_args()
+    if args.call:
+        call, *rest = json.loads(args.call)
+        return print(json.dumps(globals()[call](*rest)))
+    os.environ.update(OMP_NUM_THREADS=str(args.threads), TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
+    from fakenews_nb.core import this_machine, versions, write_json
+    from tqdm import tqdm
+    about = {"threads": args.threads, "machine": asdict(this_machine()), "versions": versions()}
+    if args.rounds: steps(args, about)
     if not args.full: return
     plan = [("published", n, 128) for n in (250, 500, 1000)] + [("fast", n, 128) for n in (1000, 2000, 4000, 8000)]
     by_articles = [measured("growing", *job) for job in tqdm(plan, unit=" runs")]

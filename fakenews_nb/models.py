@@ -365,7 +365,7 @@ def predict_logits(
     ids:list, # a list of ids per text, see `encode`
     batch_size:int=32, # texts computed together
     progress:bool=True, # show a bar, if it takes long
-    precision:str="fp32" # or "auto", the device's quick one: then logits are right to about a hundredth
+    precision:str="fp32" # or "auto", the device's quick one: then logits move by hundredths, seldom by a tenth
     )->np.ndarray: # shape (texts, classes), float32, in the order of `ids`
     "Compute the logits of any number of texts; on a CPU without padding."
     import torch

@@ -76,7 +76,8 @@ def encode(
     )->list: # a list of ids per text
     "Turn texts into ids, keeping the head."
     shortened = [text[:CHARACTERS_PER_TOKEN*max_length] for text in texts]
-    return tokenizer(shortened, truncation=True, max_length=max_length, return_attention_mask=False, return_token_type_ids=False)["input_ids"] if texts else []
+    def some(part): return tokenizer(part, truncation=True, max_length=max_length, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+    return [ids for start in range(0, len(texts), 256) for ids in some(shortened[start:start + 256])] # not all at once: what a tokenizer returns beside ids is many times as large
 
 # %% ../nbs/05_tokenization.ipynb #5c5e3d6a
 KEPT_FROM = 1000 # articles; fewer are tokenized in a second

@@ -34,3 +34,23 @@ def test_memory_does_not_grow_with_shapes():
     if without < 20: pytest.skip("this machine's PyTorch prepares nothing for a shape")
     assert grown("with") < without/10
     assert grown("with", ONEDNN_PRIMITIVE_CACHE_CAPACITY="1024", LRU_CACHE_CAPACITY="1024") > without/2, "who sets the variables is left alone"
+
+
+MANY_TEXTS = """
+import resource
+from fakenews_nb.tokenization import encode, train_tokenizer
+words = [a + b + c for a in "bdfgklmn" for b in "aeiou" for c in "bdfgklmn"]
+tokenizer = train_tokenizer([" ".join(words)]*20)
+texts = [" ".join(words[number % 300:] + words[:number % 300]) for number in range(4000)]
+encode(texts[:100], tokenizer, 128)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+encode(texts, tokenizer, 128)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)/1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes there alone")
+def test_memory_of_tokenization_is_that_of_the_ids():
+    "A tokenizer's results hold far more than ids, and those it cut away."
+    done = subprocess.run([sys.executable, "-c", MANY_TEXTS], check=True, capture_output=True, text=True)
+    assert float(done.stdout) < 60, "megabytes for 4,000 texts of 128 tokens"
