@@ -156,6 +156,7 @@ def by_kind(step):
 
 def growing(recipe, articles, max_length):
     "One epoch of `finetune` on so many articles, in this process: seconds, memory, and how fast the data are loaded."
+    import datasets
     import torch
     from fakenews_nb.core import set_seed
     from fakenews_nb.splits import save_prepared
@@ -171,6 +172,7 @@ def growing(recipe, articles, max_length):
     def table(n, seed): return pd.DataFrame({"id": [f"{seed}-{number}" for number in range(n)], "title": "a title", "text": [" ".join(rng.choice(words, length)) for length in lengths(n, 10**4, seed)], "label": np.arange(n) % 2, "date": None, "subject": "", "source": "random words"})
     loading = Loading()
     with tempfile.TemporaryDirectory() as folder:
+        datasets.config.HF_DATASETS_CACHE = Path(folder)/"cache" # no tokens of an earlier run
         parts = {"train": table(articles, 0), "validation": table(64, 1), "test": table(2, 2)}
         save_prepared(parts, Path(folder)/"data", {"source": "random words", "origin": "random words", "protocol": "none", "seed": 0, "cleaning": "none", "rules": []})
         set_seed(0)
