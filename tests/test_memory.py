@@ -1,4 +1,4 @@
-"Packed batches have a new shape at every step; what PyTorch prepares for each is not kept for ever."
+"What must not pile up: what PyTorch prepares for each of the many shapes of packed batches, and what a tokenizer returns beside ids."
 import os
 import subprocess
 import sys
