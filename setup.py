@@ -29,6 +29,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["fakenews_nb", "fakenews_nb.*"]),
+    package_data={"fakenews_nb": ["*.jinja", "py.typed"]},
     include_package_data=True,
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),

@@ -15,13 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fakenews_nb.audit import mask_shortcuts
-from fakenews_nb.cleaning import NAMELESS, UNTITLED, Rule, clean_articles
-from fakenews_nb.core import say, this_machine, versions, write_json
+from fakenews_nb.cleaning import NAME_MASKING, Rule, TITLE_REMOVAL, clean_articles
+from fakenews_nb.files import write_json
+from fakenews_nb.runtime import notify, this_machine, versions
 from fakenews_nb.data import load_articles
 from fakenews_nb.evaluation import predict
 from fakenews_nb.splits import load_prepared, prepare, save_prepared
 from fakenews_nb.training import RECIPES, finetune
-from fakenews_nb.transfer import adapt, fit_baseline, from_margins, margins
+from fakenews_nb.baselines import fit_baseline
+from fakenews_nb.ensemble import from_margins, margins
+from fakenews_nb.transfer import adjust_prior
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -58,7 +61,7 @@ def prepare_data(level, folder, isot):
     elif level == "masked": mask_shortcuts(prepare_data(None, folder, isot), out, 50)
     else:
         dataset, manifest = load_prepared(prepare_data(None, folder, isot))
-        rules = {"untitled": UNTITLED, "nameless": NAMELESS}[level]
+        rules = {"untitled": TITLE_REMOVAL, "nameless": NAME_MASKING}[level]
         save_prepared({name: clean_articles(dataset[name].to_pandas(), rules) for name in dataset}, out,
             {**manifest, "rules": manifest["rules"] + [asdict(rule) for rule in rules], "cleaning": f"{manifest['cleaning']}, {level}"})
     return out
@@ -82,7 +85,7 @@ def scores_of(predictions, training_share):
     "What is kept of one model on one corpus."
     margin, labels = margins(predictions), predictions.labels
     def macro(p): return float(f1_score(labels, p.predicted, average="macro"))
-    return {"macro_f1": macro(predictions), "batch_share": macro(adapt(predictions)), "batch_em": macro(adapt(predictions, "em", training_share=training_share)), "auc": float(roc_auc_score(labels, margin))}
+    return {"macro_f1": macro(predictions), "batch_share": macro(adjust_prior(predictions)), "batch_em": macro(adjust_prior(predictions, "em", training_share=training_share)), "auc": float(roc_auc_score(labels, margin))}
 
 
 def baseline_margins(folder, parts, rules):
@@ -134,8 +137,8 @@ def main():
     args = parser.parse_args()
     isot = next((folder for folder in Path(args.data).rglob("isot") if folder.is_dir()), args.data)
     about = {"training_articles": args.limit, "machine": this_machine().__dict__, "versions": versions()}
-    rows, said, tables = [], {}, {name: load_articles(name, args.data) for name in ABROAD}
-    abroad = {name: table if ABROAD[name] is None else table.sample(ABROAD[name], random_state=0).reset_index(drop=True) for name, table in tables.items()}
+    rows, said, _display_tables = [], {}, {name: load_articles(name, args.data) for name in ABROAD}
+    abroad = {name: table if ABROAD[name] is None else table.sample(ABROAD[name], random_state=0).reset_index(drop=True) for name, table in _display_tables.items()}
     for seed in args.seeds:
         for name in args.variants:
             out = args.work/"logits"/f"{name.replace(' ', '_').replace(':', '').replace(',', '')}-{args.limit}-{seed}.npz"
@@ -159,7 +162,7 @@ def train(folder, parts, rules, recipe, args, out):
         logits = {part: predict(trained.model, table, rules, precision="auto").logits for part, table in parts.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(out, seconds=trained.metrics["train_seconds"], **logits)
-    say(f"{out.stem}: {trained.metrics['train_seconds']:.0f} s")
+    notify(f"{out.stem}: {trained.metrics['train_seconds']:.0f} s")
 
 
 if __name__ == "__main__": main()

@@ -44,7 +44,8 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"agreement.json")
     args = parser.parse_args()
     import pandas as pd
-    from fakenews_nb.core import this_machine, versions, write_json
+    from fakenews_nb.files import write_json
+    from fakenews_nb.runtime import this_machine, versions
     rows = [row for folder in args.models for row in compared(args.data, folder)]
     write_json({"rows": rows, "machine": asdict(this_machine()), "versions": versions()}, args.out)
     print(pd.DataFrame(rows).to_string(index=False))

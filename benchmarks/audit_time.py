@@ -13,8 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from fakenews_nb.audit import audit_source, verdict
-from fakenews_nb.core import versions, write_json
+from fakenews_nb.audit import _summary_sentences, run_audit
+from fakenews_nb.files import write_json
+from fakenews_nb.runtime import versions
 from fakenews_nb.data import load_articles
 
 
@@ -40,10 +41,10 @@ def main():
         file = Path(folder)/"articles.parquet"
         articles.to_parquet(file)
         start = time.perf_counter()
-        report = audit_source(file)
+        report = run_audit(file)
         seconds = time.perf_counter() - start
     cores = len(os.sched_getaffinity(0))
-    print(*verdict(report), f"\n{args.rows:,} articles of {articles.text.str.split().str.len().mean():.0f} words on average: {seconds:.0f} s on {cores} cores", sep="\n")
+    print(*_summary_sentences(report), f"\n{args.rows:,} articles of {articles.text.str.split().str.len().mean():.0f} words on average: {seconds:.0f} s on {cores} cores", sep="\n")
     write_json({"articles": args.rows, "seconds": seconds, "cores": cores, "versions": versions()}, args.out)
 
 

@@ -14,11 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fakenews_nb.audit import PROBES, auc_interval, whole_texts
+from fakenews_nb.stats import delong_interval
+from fakenews_nb.baselines import whole_texts
+from fakenews_nb.audit import PARTIAL_INPUTS
 from fakenews_nb.cleaning import LEVELS, clean_articles
-from fakenews_nb.core import read_json, say, this_machine, versions, write_json
+from fakenews_nb.files import read_json, write_json
+from fakenews_nb.runtime import notify, this_machine, versions
 from fakenews_nb.data import load_articles
-from fakenews_nb.evaluation import all_scores, predict
+from fakenews_nb.stats import classification_scores
+from fakenews_nb.evaluation import predict
 from fakenews_nb.splits import load_prepared, prepare
 from fakenews_nb.training import RECIPES, finetune
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -30,13 +34,13 @@ ABROAD = ("fakenewsamt", "horne2017")
 
 def scores_of(labels, scores):
     "Macro-F1 at the model's own threshold, and AUC with its interval."
-    auc, low, high = auc_interval(scores, labels)
-    return {"n": len(labels), "macro_f1": all_scores(labels, np.asarray(scores) > 0, scores)["macro_f1"], "auc": auc, "auc_low": low, "auc_high": high}
+    auc, low, high = delong_interval(scores, labels)
+    return {"n": len(labels), "macro_f1": classification_scores(labels, np.asarray(scores) > 0, scores)["macro_f1"], "auc": auc, "auc_low": low, "auc_high": high}
 
 
 def linear(train, tests):
     "The linear model's scores on each test table."
-    model = make_pipeline(TfidfVectorizer(**PROBES["all words (TF-IDF)"][1]), LinearSVC(random_state=0)).fit(whole_texts(train), train.label)
+    model = make_pipeline(TfidfVectorizer(**PARTIAL_INPUTS["all words (TF-IDF)"][1]), LinearSVC(random_state=0)).fit(whole_texts(train), train.label)
     return {name: scores_of(test.label.to_numpy(), model.decision_function(whole_texts(test))) for name, test in tests.items()}
 
 
@@ -72,7 +76,7 @@ def main():
     def keep(**row):
         known.append(row)
         write_json({"rows": known, "machine": this_machine().__dict__, "versions": versions()}, args.out)
-        say(str(row))
+        notify(str(row))
     with tempfile.TemporaryDirectory() as work:
         for level, rules in LEVELS.items():
             folder = Path(work)/level

@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
-from fakenews_nb.core import DataError, versions, write_json
-from fakenews_nb.data import load_articles, sample_articles
-from fakenews_nb.splits import THRESHOLD, duplicate_groups, jaccard, shingle_matrix, similar_pairs
+from fakenews_nb.core import DataError
+from fakenews_nb.files import write_json
+from fakenews_nb.runtime import versions
+from fakenews_nb.sample import sample_articles
+from fakenews_nb.data import load_articles
+from fakenews_nb.splits import NEAR_DUPLICATE_THRESHOLD, _jaccard, _shingle_matrix, duplicate_groups, similar_pairs
 
 
 def titles(data):
@@ -47,11 +50,11 @@ def every_pair(shingles, least=.5, chunk=2_000):
 def against_brute_force(texts, seed=0, n=5_000):
     "Compare the pairs found with all pairs at several thresholds."
     chosen = texts.drop_duplicates().sample(min(n, texts.nunique()), random_state=seed).to_numpy(dtype=object)
-    shingles = shingle_matrix(chosen)
+    shingles = _shingle_matrix(chosen)
     first, second = every_pair(shingles)
-    truth = jaccard(shingles, first, second)
+    truth = _jaccard(shingles, first, second)
     rows = []
-    for threshold in (.5, .6, THRESHOLD, .8, .9):
+    for threshold in (.5, .6, NEAR_DUPLICATE_THRESHOLD, .8, .9):
         real = set(zip(first[truth >= threshold].tolist(), second[truth >= threshold].tolist()))
         found = similar_pairs(chosen, threshold)
         found = set(zip(found["first"].tolist(), found["second"].tolist()))

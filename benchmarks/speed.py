@@ -26,13 +26,13 @@ import pandas as pd
 
 SHAPE = dict(vocab_size=30522, hidden_size=312, num_hidden_layers=4, num_attention_heads=12, intermediate_size=1200, max_position_embeddings=512)
 BATCH, MEASURED, PREDICTED = 16, 2, 128 # articles per step, steps, articles to predict
-PLAIN = dict(padding="dynamic", group_by_length=False, precision="fp32", faster=False)
-PACKED = PLAIN | dict(padding="packed", faster=True)
-SIDES = { # name -> what is changed in the published recipe, which of `faster` is used, and whether freed memory is kept
+PLAIN = dict(padding="dynamic", group_by_length=False, precision="fp32", fast_kernels=False)
+PACKED = PLAIN | dict(padding="packed", fast_kernels=True)
+SIDES = { # name -> what is changed in the published recipe, which of `fast_kernels` is used, and whether freed memory is kept
     "original recipe": ({}, {}),
     "padded to the longest of the batch": (PLAIN, {}),
     "and grouped by length": (PLAIN | dict(group_by_length=True), {}),
-    "and the last layer for [CLS] alone": (PLAIN | dict(group_by_length=True, faster=True), dict(attention=False, dropout=False)),
+    "and the last layer for [CLS] alone": (PLAIN | dict(group_by_length=True, fast_kernels=True), dict(attention=False, dropout=False)),
     "packed, attention by text": (PACKED, dict(dropout=False)),
     "and quick dropout": (PACKED, {}),
     "and the device's quick precision": (PACKED | dict(precision="auto"), {}),
@@ -72,9 +72,9 @@ def peak(kind):
 
 def batches(recipe, n):
     "Rows of `n` articles in batches as the recipe makes them."
-    from fakenews_nb.training import grouped_order
+    from fakenews_nb.training import _length_grouped_order
     rng, long = np.random.default_rng(1), lengths(n, recipe.max_length)
-    order = grouped_order(long, recipe.batch_size, 0, 0) if recipe.group_by_length else np.arange(n)
+    order = _length_grouped_order(long, recipe.batch_size, 0, 0) if recipe.group_by_length else np.arange(n)
     return [[{"input_ids": rng.integers(1000, 30000, long[row]).tolist(), "labels": int(row % 2)} for row in part] for part in np.split(order, range(recipe.batch_size, n, recipe.batch_size))]
 
 
@@ -95,22 +95,23 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
     import torch
     from datasets import Dataset
     from fakenews_nb import models
-    from fakenews_nb.core import set_seed
-    from fakenews_nb.models import faster, predict_logits
-    from fakenews_nb.tokenization import collator
-    from fakenews_nb.training import RECIPES, make_trainer, settled, training_arguments
+    from fakenews_nb.runtime import set_seed
+    from fakenews_nb.kernels import fast_kernels
+    from fakenews_nb.models import predict_logits
+    from fakenews_nb.tokenization import make_collator
+    from fakenews_nb.training import RECIPES, _make_trainer, _training_arguments, resolve_recipe
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
     changes, which = SIDES[name]
     memory, which = patch.object(models, "keep_freed_memory") if not which.get("memory") else nullcontext(), {key: value for key, value in which.items() if key != "memory"}
     set_seed(0)
     model = BertForSequenceClassification(BertConfig(**SHAPE))
-    recipe = settled(replace(RECIPES["published"], max_length=max_length, batch_size=BATCH, **changes), model, BATCH*steps)
+    recipe = resolve_recipe(replace(RECIPES["published"], max_length=max_length, batch_size=BATCH, **changes), model, BATCH*steps)
     tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])})
-    collate, empty, found = collator(tokenizer, recipe.max_length, recipe.padding), Dataset.from_dict({"input_ids": [[2]], "labels": [0], "length": [1]}), []
+    collate, empty, found = make_collator(tokenizer, recipe.max_length, recipe.padding), Dataset.from_dict({"input_ids": [[2]], "labels": [0], "length": [1]}), []
     before, weights = resident(), [weight.detach().clone() for weight in model.parameters()]
-    with memory, tempfile.TemporaryDirectory() as folder, faster(model, **which) if recipe.faster else nullcontext():
-        args = training_arguments(recipe, Path(folder), 1000, recipe.precision)
-        trainer = make_trainer(model, args, collate, empty, empty, tokens_at_once=recipe.tokens_at_once, processing_class=tokenizer)
+    with memory, tempfile.TemporaryDirectory() as folder, fast_kernels(model, **which) if recipe.fast_kernels else nullcontext():
+        args = _training_arguments(recipe, Path(folder), 1000, recipe.precision)
+        trainer = _make_trainer(model, args, collate, empty, empty, micro_batch_tokens=recipe.micro_batch_tokens, processing_class=tokenizer)
         trainer.create_optimizer_and_scheduler(1000)
         trainer.model_wrapped = trainer.model = trainer.accelerator.prepare_model(torch.compile(model) if compiled else model) # as train() does; it puts autocast around forward
         rows, unseen = batches(recipe, BATCH*(steps + 1)), batches(recipe, PREDICTED)
@@ -135,7 +136,7 @@ def one_side(name, max_length, steps, compiled=False, profiled=False):
             first, start = time.perf_counter() - start, time.perf_counter()
             for part in parts if what == "training" else [sum(parts, [])]: do(part)
             found.append({"what": what, "seconds": time.perf_counter() - start, "first_seconds": first, "articles": sum(map(len, parts)), "tokens": int(sum(len(row["input_ids"]) for part in parts for row in part)),
-                "gflop": share*sum(forward_work(computed_tokens(recipe, part), bool(recipe.faster)) for part in parts), "megabytes": resident() - before})
+                "gflop": share*sum(forward_work(computed_tokens(recipe, part), bool(recipe.fast_kernels)) for part in parts), "megabytes": resident() - before})
     moved = any(not torch.equal(old, new) for old, new in zip(weights, model.parameters()))
     if not moved: sys.exit(f"{name}: nothing was trained")
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[recipe.precision]
@@ -158,7 +159,7 @@ def growing(recipe, articles, max_length):
     "One epoch of `finetune` on so many articles, in this process: seconds, memory, and how fast the data are loaded."
     import datasets
     import torch
-    from fakenews_nb.core import set_seed
+    from fakenews_nb.runtime import set_seed
     from fakenews_nb.splits import save_prepared
     from fakenews_nb.tokenization import train_tokenizer
     from fakenews_nb.training import RECIPES, finetune
@@ -209,7 +210,7 @@ def exponents(rows, by):
 
 def steps(args, about):
     "The first tables: every side in turn."
-    from fakenews_nb.core import write_json
+    from fakenews_nb.files import write_json
     from tqdm import tqdm
     rows, bar = [], tqdm(total=args.rounds*len(SIDES) + 2, unit=" measurements")
     for turn in range(args.rounds):
@@ -239,7 +240,8 @@ def main():
         call, *rest = json.loads(args.call)
         return print(json.dumps(globals()[call](*rest)))
     os.environ.update(OMP_NUM_THREADS=str(args.threads), TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1")
-    from fakenews_nb.core import this_machine, versions, write_json
+    from fakenews_nb.files import write_json
+    from fakenews_nb.runtime import this_machine, versions
     from tqdm import tqdm
     about = {"threads": args.threads, "machine": asdict(this_machine()), "versions": versions()}
     if args.rounds: steps(args, about)

@@ -27,7 +27,7 @@ VARIANTS = { # name -> what is changed in BASE, and what no recipe can say, see 
     "the tail": dict(odd="tail"), "head and tail": dict(odd="both"),
     "rate falls by a cosine": dict(odd="cosine"), "rate constant after warm-up": dict(odd="constant_with_warmup"),
     "rate .8 of the layer above": dict(odd="layers", encoder_learning_rate=2e-4), "embeddings frozen": dict(odd="frozen"),
-    "weights averaged over the last third": dict(average_last=.33),
+    "weights averaged over the last third": dict(swa_fraction=.33),
     "1,000 articles": dict(limit=1000), "1,000 articles, 100 steps": dict(limit=1000, min_steps=100), "1,000 articles, 200 steps": dict(limit=1000, min_steps=200),
 }
 
@@ -36,7 +36,7 @@ VARIANTS = { # name -> what is changed in BASE, and what no recipe can say, see 
 def changed(odd):
     "Let `finetune` do what no recipe says: it did not pay, or is no recipe's business."
     from fakenews_nb import tokenization, training
-    encode, arguments, load = tokenization.encode, training.training_arguments, training.load_encoder
+    encode, arguments, load = tokenization.encode, training._training_arguments, training.load_encoder
     def cut(texts, tokenizer, max_length=512):
         whole, head = encode(texts, tokenizer, 10**5), max_length//2 if odd == "both" else 1
         return [row if len(row) <= max_length else row[:head] + row[head - max_length:] for row in whole]
@@ -50,13 +50,13 @@ def changed(odd):
         return model, tokenizer
     def by_layer(model, recipe):
         from torch.optim import AdamW
-        from fakenews_nb.models import encoder_layers
-        depth = {id(weight): number for number, layer in enumerate(encoder_layers(model), 1) for weight in layer.parameters()} | {id(weight): 0 for weight in model.base_model.embeddings.parameters()}
-        top = len(encoder_layers(model)) + 1
+        from fakenews_nb.kernels import _encoder_layers
+        depth = {id(weight): number for number, layer in enumerate(_encoder_layers(model), 1) for weight in layer.parameters()} | {id(weight): 0 for weight in model.base_model.embeddings.parameters()}
+        top = len(_encoder_layers(model)) + 1
         return AdamW([{"params": [weight], "lr": recipe.learning_rate*.8**(top - depth.get(id(weight), top)), "weight_decay": 0. if weight.ndim == 1 else recipe.weight_decay} for weight in model.parameters()])
     patches = {"tail": (tokenization, "encode", cut), "both": (tokenization, "encode", cut), "frozen": (training, "load_encoder", freeze), "layers": (training, "two_rates", by_layer),
         "cosine": (training, "training_arguments", schedule), "constant_with_warmup": (training, "training_arguments", schedule)}
-    with patch.object(*patches[odd]) if odd in patches else patch.object(training, "MADE_BY", training.MADE_BY): yield
+    with patch.object(*patches[odd]) if odd in patches else patch.object(training, "MADE_BY", training._MADE_BY): yield
 
 
 def train(data, model, folder, name, seed):
@@ -64,7 +64,8 @@ def train(data, model, folder, name, seed):
     from fakenews_nb import tokenization
     from fakenews_nb.models import load_classifier, predict_logits
     from fakenews_nb.splits import load_prepared
-    from fakenews_nb.training import RECIPES, finetune, weighted_scores
+    from fakenews_nb.stats import weighted_scores
+    from fakenews_nb.training import RECIPES, finetune
     from scipy.special import softmax
     from sklearn.metrics import log_loss
     from transformers import TrainerCallback
@@ -97,7 +98,8 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"sweep.json")
     args = parser.parse_args()
     import torch
-    from fakenews_nb.core import read_json, this_machine, versions, write_json
+    from fakenews_nb.files import read_json, write_json
+    from fakenews_nb.runtime import this_machine, versions
     from fakenews_nb.splits import load_prepared
     torch.set_num_threads(1)
     for seed in args.seeds:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 os.environ.update(HF_HUB_OFFLINE="1")
-QUICKER = dict(padding="packed", faster=True, precision="auto")
+QUICKER = dict(padding="packed", fast_kernels=True, precision="auto")
 
 
 class Enough(Exception): "So many steps were asked for."
@@ -35,7 +35,7 @@ def judged(run, data):
 
 def trained(name, recipe, data, model, work):
     "Train a recipe whole and judge it, or read what was found before."
-    from fakenews_nb.core import read_json, write_json
+    from fakenews_nb.files import read_json, write_json
     from fakenews_nb.training import finetune
     file = work/f"{name} {recipe.seed}.json"
     if not file.exists():
@@ -75,7 +75,8 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"time_to_quality.json")
     args = parser.parse_args()
     import torch
-    from fakenews_nb.core import read_json, this_machine, versions, write_json
+    from fakenews_nb.files import read_json, write_json
+    from fakenews_nb.runtime import this_machine, versions
     from fakenews_nb.splits import load_prepared
     from fakenews_nb.training import RECIPES
     torch.set_num_threads(args.threads)

@@ -45,26 +45,26 @@ def test_copies_of_one_text_cannot_be_split_by_group(here, tmp_path):
 
 @NEEDS
 def test_isot_raw_and_cleaned():
-    from fakenews_nb.audit import audit_source
-    raw = audit_source(SHARED/"isot", levels=False)
+    from fakenews_nb.audit import run_audit
+    raw = run_audit(SHARED/"isot", levels=False)
     for where, what in (("text", "reuters"), ("text", "right single quotation mark"), ("text", "left double quotation mark"), ("text", "featured image"), ("text", "pic twitter"),
                         ("title", "starts with a blank"), ("date", "ends with a blank"), ("subject", "subject")):
         named = raw.giveaways[raw.giveaways["where"] == where]
         assert (named.what + "; " + named["also"]).str.contains(what, regex=False).any(), what
-    cleaned = audit_source(SHARED/"isot", clean="standard", levels=False)
+    cleaned = run_audit(SHARED/"isot", clean="standard", levels=False)
     assert not cleaned.giveaways["where"].isin(["title", "text"]).any() and set(cleaned.giveaways["where"]) == {"subject", "date"}
 
 
 @NEEDS
 def test_title_index_published_and_grouped():
-    from fakenews_nb.audit import find_copies
+    from fakenews_nb.audit import find_duplicates
     from fakenews_nb.data import load_articles
     from fakenews_nb.splits import split_grouped, split_stratified
     titles = load_articles("isot", SHARED/"isot_titles")
     published, grouped = split_stratified(titles), split_grouped(titles)
-    counts, _ = find_copies(published["train"], published["test"])
+    counts, _ = find_duplicates(published["train"], published["test"])
     assert (counts["test articles that are copies of training articles"], counts["test articles that are near-copies of training articles"]) == (1211, 4)
-    assert not len(find_copies(grouped["train"], pd.concat([grouped["validation"], grouped["test"]], ignore_index=True))[1])
+    assert not len(find_duplicates(grouped["train"], pd.concat([grouped["validation"], grouped["test"]], ignore_index=True))[1])
     assert [len(part) for part in grouped.values()] == [31429, 6734, 6735]
 
 
@@ -79,8 +79,8 @@ def test_real_corpora(name, rows, real):
 @NEEDS
 def test_no_real_covid_tweet_holds_a_comma():
     "The audit found this; the corpus's card and the audit's chapter say it."
-    from fakenews_nb.audit import audit_source
+    from fakenews_nb.audit import run_audit
     from fakenews_nb.data import load_articles
     commas = load_articles("covid_constraint2021", SHARED).pipe(lambda tweets: tweets.text.str.contains(",", regex=False).groupby(tweets.label).sum())
     assert commas.to_dict() == {0: 922, 1: 0}
-    assert audit_source("covid_constraint2021", SHARED, levels=False).giveaways.what.tolist() == [", (comma)"]
+    assert run_audit("covid_constraint2021", SHARED, levels=False).giveaways.what.tolist() == [", (comma)"]

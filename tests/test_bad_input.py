@@ -193,7 +193,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_the_smallest_corpus_is_trained_and_reported(here, tmp_path):
     "Nine articles of each class leave six to train on: too few to doubt labels in seven, enough for a run."
-    from fakenews_nb.data import sample_articles
+    from fakenews_nb.sample import sample_articles
     sample_articles().groupby("label").head(9)[["title", "text", "label"]].to_csv(tmp_path/"a.csv", index=False)
     assert here("prepare", tmp_path/"a.csv", "--out", tmp_path/"data")[0] == 0
     assert here("train", tmp_path/"data", "--model", "tiny", "--epochs", 1, "--max-length", 32, "--out", tmp_path/"run")[0] == 0

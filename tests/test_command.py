@@ -47,7 +47,7 @@ def test_main_job(run_folder, prepared, tmp_path):
     for suffix, write in ((".csv", articles.to_csv), (".parquet", articles.to_parquet)):
         write(tmp_path/f"in{suffix}", index=False)
         fakenews("predict", run_folder, "--file", tmp_path/f"in{suffix}", "--out", tmp_path/f"out{suffix}")
-    from fakenews_nb.data import read_table
+    from fakenews_nb.files import read_table
     first, second = read_table(tmp_path/"out.csv"), read_table(tmp_path/"out.parquet")
     assert first.predicted_label.tolist() == second.predicted_label.tolist()
 
@@ -60,7 +60,7 @@ def test_pipeline_without_this_package(run_folder, tmp_path):
     detector = Detector.load(run_folder)
     articles[["title", "text"]].to_csv(tmp_path/"in.csv", index=False)
     fakenews("predict", run_folder, "--file", tmp_path/"in.csv", "--out", tmp_path/"ours.parquet")
-    (tmp_path/"texts.json").write_text(json.dumps([detector.clean(title, text) for title, text in zip(articles.title, articles.text)]))
+    (tmp_path/"texts.json").write_text(json.dumps(detector.texts(articles.title, articles.text)))
     code = ("import json, sys; from transformers import pipeline; texts = json.load(open(sys.argv[2])); "
             "answers = pipeline('text-classification', sys.argv[1])(texts, truncation=True); "
             "assert 'fakenews_nb' not in sys.modules; print(json.dumps(answers))")

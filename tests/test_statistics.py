@@ -2,9 +2,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fakenews_nb.audit import auc_interval, wilson
-from fakenews_nb.evaluation import (Predictions, aurc, choose_threshold, compare, conformal_sets, conformal_threshold, coverage_at, curve_band, equal_mass_bins,
-                                    fit_temperature, holm, mcnemar, probability_scores, resample, risk_coverage, score_draws, score_intervals)
+from fakenews_nb.stats import delong_interval, wilson_interval
+from fakenews_nb.stats import _equal_mass_bins, bootstrap_weights, holm, mcnemar
+from fakenews_nb.evaluation import Predictions, _bootstrap_scores, _curve_band, compare, probability_scores, score_intervals
+from fakenews_nb.calibration import aurc, choose_threshold, conformal_sets, conformal_threshold, coverage_at, fit_temperature, risk_coverage
 from scipy.special import log_softmax
 from sklearn import metrics
 
@@ -24,8 +25,8 @@ def test_scores_with_weights(ties):
     rng = np.random.default_rng(0)
     for _ in range(20):
         p = made_up(rng.integers(20, 300), rng, ties)
-        weights = resample(p.labels, 3, seed=1).astype(float)
-        for drawn, w in zip(score_draws(p, weights).itertuples(), weights):
+        weights = bootstrap_weights(p.labels, 3, seed=1).astype(float)
+        for drawn, w in zip(_bootstrap_scores(p, weights).itertuples(), weights):
             y, said, real = p.labels, p.predicted, p.probabilities[:, 1]
             precision, recall, f1, _ = metrics.precision_recall_fscore_support(y, said, average="weighted", sample_weight=w, zero_division=0)
             expected = {"accuracy": metrics.accuracy_score(y, said, sample_weight=w), "precision": precision, "recall": recall, "f1": f1,
@@ -42,7 +43,7 @@ def test_calibration_error():
         p = made_up(rng.integers(100, 500), rng)
         confidence, right = p.probabilities.max(axis=1), (p.predicted == p.labels).astype(int)
         observed, stated = calibration_curve(right, confidence, n_bins=15, strategy="quantile")
-        size = np.bincount(equal_mass_bins(confidence))
+        size = np.bincount(_equal_mass_bins(confidence))
         assert abs(probability_scores(p, np.ones((1, len(p))))["ece"][0] - (size*np.abs(observed - stated)).sum()/len(p)) < 1e-9
 
 
@@ -55,7 +56,7 @@ def test_wilson_mcnemar_holm():
     for _ in range(200):
         n = rng.integers(1, 5000)
         count = rng.integers(0, n + 1)
-        assert np.allclose(wilson(count, n), proportion_confint(count, n, method="wilson"), atol=1e-6)
+        assert np.allclose(wilson_interval(count, n), proportion_confint(count, n, method="wilson"), atol=1e-6)
         a, b = rng.integers(0, 40, 2)
         exact = a + b < 25
         if a + b and (exact or a != b): assert abs(mcnemar(a, b) - reference([[10, a], [b, 10]], exact=exact, correction=True).pvalue) < 1e-12
@@ -69,7 +70,7 @@ def test_bootstrap_is_scipys():
     p = made_up(400, np.random.default_rng(3)).take(np.arange(160))
     right = (p.predicted == p.labels).astype(float)
     reference = bootstrap((right,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)).confidence_interval
-    found = score_intervals(p, draws=20_000).loc["accuracy"]
+    found = score_intervals(p, n_resamples=20_000).loc["accuracy"]
     assert abs(found.low - reference.low) < .004 and abs(found.high - reference.high) < .004
 
 
@@ -78,10 +79,10 @@ def test_paired_difference():
     rng = np.random.default_rng(4)
     a = made_up(200, rng)
     b = Predictions(a.articles, a.logits + rng.normal(size=a.logits.shape))
-    differences = [np.subtract(*(metrics.f1_score(p.labels, p.predicted, average="weighted", sample_weight=w) for p in (a, b))) for w in resample(a.labels, 200)]
-    found = compare(a, b, draws=200)
+    differences = [np.subtract(*(metrics.f1_score(p.labels, p.predicted, average="weighted", sample_weight=w) for p in (a, b))) for w in bootstrap_weights(a.labels, 200)]
+    found = compare(a, b, n_resamples=200)
     assert np.allclose([found.low, found.high], np.quantile(differences, [.025, .975]), atol=1e-7)
-    back = compare(b, a, draws=200)
+    back = compare(b, a, n_resamples=200)
     assert back.p == found.p and abs(back.difference + found.difference) < 1e-12
 
 
@@ -132,10 +133,10 @@ def test_curves(ties):
     "The ROC curve is scikit-learn's, to 1e-9; the other has its end, and its area to .01."
     p = made_up(200, np.random.default_rng(8), ties)
     fpr, tpr, _ = metrics.roc_curve(p.labels, p.logits[:, 1], drop_intermediate=False)
-    band = curve_band(p, "roc", draws=20)
+    band = _curve_band(p, "roc", n_resamples=20)
     assert np.allclose(band.y, np.interp(band.x, fpr, tpr), atol=1e-9)
     precision, recall, _ = metrics.precision_recall_curve(p.labels == 0, -p.logits[:, 1])
-    band = curve_band(p, "pr", draws=20)
+    band = _curve_band(p, "pr", n_resamples=20)
     assert np.isclose(band.y.iloc[-1], precision[np.flatnonzero(recall == 1)[-1]])
     assert ties or abs(band.y.mean() - metrics.average_precision_score(p.labels == 0, -p.logits[:, 1])) < .01
 
@@ -143,7 +144,7 @@ def test_curves(ties):
 def test_delong():
     "The AUC is scikit-learn's to 1e-12, and the interval is the bootstrap's to .01."
     p = made_up(800, np.random.default_rng(9))
-    auc, low, high = auc_interval(p.logits[:, 1], p.labels)
+    auc, low, high = delong_interval(p.logits[:, 1], p.labels)
     boot = score_intervals(p).loc["roc_auc"]
     assert abs(auc - metrics.roc_auc_score(p.labels, p.logits[:, 1])) < 1e-12 and abs(low - boot.low) < .01 and abs(high - boot.high) < .01
 
@@ -151,14 +152,14 @@ def test_delong():
 def test_coverage_of_the_intervals():
     "Of a thousand samples, 93 to 97 % have intervals that hold the true value: Wilson's for the accuracy, the bootstrap's for six scores."
     rng = np.random.default_rng(10)
-    truth = score_draws(made_up(2_000_000, rng), np.ones((1, 2_000_000))).iloc[0]
+    truth = _bootstrap_scores(made_up(2_000_000, rng), np.ones((1, 2_000_000))).iloc[0]
     names = ["accuracy", "f1", "macro_f1", "roc_auc", "log_loss", "brier"]
     held, times = dict.fromkeys(["wilson", *names], 0), 1000
     for seed in range(times):
         p = made_up(400, rng)
-        low, high = wilson((p.predicted == p.labels).sum(), len(p))
+        low, high = wilson_interval((p.predicted == p.labels).sum(), len(p))
         held["wilson"] += low <= truth.accuracy <= high
-        found = score_intervals(p, draws=400, seed=seed)
+        found = score_intervals(p, n_resamples=400, seed=seed)
         for name in names: held[name] += found.low[name] <= truth[name] <= found.high[name]
     shares = {name: count/times for name, count in held.items()}
     print(shares)
@@ -169,7 +170,7 @@ def test_coverage_of_the_calibration_error():
     "The reflected interval holds the true calibration error in 82 to 97 % of 200 samples of 1,000 articles; the plain one is far worse, and is not used."
     rng = np.random.default_rng(14)
     truth = probability_scores(made_up(2_000_000, rng), np.ones((1, 2_000_000)))["ece"][0]
-    found = [score_intervals(made_up(1000, rng), draws=300, seed=seed).loc["ece"] for seed in range(200)]
+    found = [score_intervals(made_up(1000, rng), n_resamples=300, seed=seed).loc["ece"] for seed in range(200)]
     held, plain = (np.mean([low <= truth <= high for low, high in ends]) for ends in
         ([(row.low, row.high) for row in found], [(2*row.value - row.high, 2*row.value - row.low) for row in found]))
     print(held, plain)
@@ -200,11 +201,12 @@ def test_all_of_it_in_seconds():
     "Metrics, intervals, slices and calibration of as many articles as the published test set has, in under 15 s."
     import time
     from fakenews_nb.data import load_articles
-    from fakenews_nb.errors import find_slices
-    from fakenews_nb.evaluation import evaluate_predictions, reliability
+    from fakenews_nb.error_analysis import find_slices
+    from fakenews_nb.evaluation import evaluate_predictions
+    from fakenews_nb.calibration import reliability_table
     sample = load_articles("sample")
     articles = pd.concat([sample]*12, ignore_index=True).head(6735).assign(id=[str(row) for row in range(6735)])
     p = Predictions(articles, np.random.default_rng(13).normal(size=(6735, 2)) + 2*np.eye(2)[articles.label])
     start = time.perf_counter()
-    for work in (evaluate_predictions, score_intervals, find_slices, fit_temperature, reliability, aurc, conformal_threshold): work(p)
+    for work in (evaluate_predictions, score_intervals, find_slices, fit_temperature, reliability_table, aurc, conformal_threshold): work(p)
     assert time.perf_counter() - start < 15

@@ -8,8 +8,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from fakenews_nb import models, tokenization, training
-from fakenews_nb.core import set_seed
+from fakenews_nb import kernels, models, tokenization, training
+from fakenews_nb.runtime import set_seed
 
 TOLERANCE = 1e-5
 CONFIG = dict(vocab_size=300, max_position_embeddings=70, hidden_size=52, num_hidden_layers=3, num_attention_heads=2, intermediate_size=100, initializer_range=.2)
@@ -22,7 +22,7 @@ def broken(function, said, instead):
     assert source.count(said) == 1, f"{function.__name__} holds {said!r} {source.count(said)} times: name what to break anew"
     space = dict(vars(sys.modules[function.__module__]))
     exec(source.replace(said, instead), space)
-    places = [module for module in (models, tokenization, training) if getattr(module, function.__name__, None) is function]
+    places = [module for module in (kernels, models, tokenization, training) if getattr(module, function.__name__, None) is function]
     patches = [patch.object(module, function.__name__, space[function.__name__]) for module in places]
     for one in patches: one.start()
     try: yield
@@ -51,7 +51,7 @@ def like_plain():
     padded = {"input_ids": torch.tensor([row["input_ids"] + [0]*(60 - len(row["input_ids"])) for row in rows]), "labels": torch.tensor([row["labels"] for row in rows])}
     padded["attention_mask"] = (padded["input_ids"] != 0).long()
     plain = answers(model, padded)
-    with models.faster(model): return max(furthest(plain, answers(model, batch)) for batch in (padded, tokenization.pack(rows)))
+    with kernels.fast_kernels(model): return max(furthest(plain, answers(model, batch)) for batch in (padded, tokenization._pack(rows)))
 
 
 def slope():
@@ -59,13 +59,13 @@ def slope():
     from torch.autograd.gradcheck import get_numerical_jacobian
     set_seed(0)
     query, key, value = (torch.randn(1, 2, 9, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    def attend(query, key, value):
+    def _attend(query, key, value):
         torch.manual_seed(1)
-        return models.attention_by_text().apply(query, key, value, [0, 4, 9], .3, .5)
-    out, far = attend(query, key, value), 0.
+        return kernels._varlen_attention().apply(query, key, value, [0, 4, 9], .3, .5)
+    out, far = _attend(query, key, value), 0.
     weight = torch.randn_like(out)
     for part, gradient in zip((query, key, value), torch.autograd.grad((out*weight).sum(), (query, key, value))):
-        (jacobian,) = get_numerical_jacobian(lambda parts: (attend(*parts)*weight).sum(), (query, key, value), target=part)
+        (jacobian,) = get_numerical_jacobian(lambda parts: (_attend(*parts)*weight).sum(), (query, key, value), target=part)
         far = max(far, float((jacobian.view_as(gradient) - gradient).abs().max()))
     return far
 
@@ -75,20 +75,20 @@ def large_scores():
     set_seed(0)
     query, key, value = (torch.randn(1, 2, 9, 4) for _ in range(3))
     query *= 2000
-    return float((models.attention_by_text().apply(query, key, value, [0, 9], 0., .5) - torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=.5)).abs().max())
+    return float((kernels._varlen_attention().apply(query, key, value, [0, 9], 0., .5) - torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=.5)).abs().max())
 
 
 def low_scores():
     "How far attention is from PyTorch's where all scores are far below 0."
     set_seed(0)
     query, key, value = torch.rand(1, 2, 9, 4)*100, -torch.rand(1, 2, 9, 4)*100, torch.randn(1, 2, 9, 4)
-    return float((models.attention_by_text().apply(query, key, value, [0, 9], 0., .5) - torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=.5)).abs().max())
+    return float((kernels._varlen_attention().apply(query, key, value, [0, 9], 0., .5) - torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=.5)).abs().max())
 
 
 def thinned():
     "How far quick dropout's mean is from its input, and its way back from its way there."
     set_seed(0)
-    dropout, values = models.quick_dropout()(.1).train(), torch.ones(200_000, requires_grad=True)
+    dropout, values = kernels._fast_dropout()(.1).train(), torch.ones(200_000, requires_grad=True)
     out = dropout(values)
     out.sum().backward()
     assert abs(float((out == 0).float().mean()) - .1) < .01
@@ -99,7 +99,7 @@ def thinned():
 def in_order():
     "How far the logits of many texts are from those of each alone."
     set_seed(0)
-    model, tokenizer = models.make_tiny(["the council met on monday and the board met again"]*20, 64)
+    model, tokenizer = models._make_tiny(["the council met on monday and the board met again"]*20, 64)
     ids = [[2, *range(5, 5 + length), 3] for length in (3, 9, 1, 20, 7)]
     together = models.predict_logits(model, tokenizer, ids, batch_size=2, progress=False)
     return float(np.abs(together - np.concatenate([models.predict_logits(model, tokenizer, [row], progress=False) for row in ids])).max())
@@ -111,18 +111,18 @@ def in_parts():
     from pathlib import Path
     from datasets import Dataset
     rows = [{"input_ids": [2, *(5 + (7*row + 3*step) % 40 for step in range(3 + row % 9)), 3], "labels": row % 2, "length": 5 + row % 9} for row in range(24)]
-    def losses(tokens_at_once):
+    def losses(micro_batch_tokens):
         set_seed(0)
-        model, tokenizer = models.make_tiny(["the council met on monday and the board met again"]*20, 64)
-        model.config.vocab_size, recipe = 300, replace(training.RECIPES["fast"], batch_size=8, epochs=1, learning_rate=1e-3, precision="fp32", tokens_at_once=tokens_at_once)
+        model, tokenizer = models._make_tiny(["the council met on monday and the board met again"]*20, 64)
+        model.config.vocab_size, recipe = 300, replace(training.RECIPES["fast"], batch_size=8, epochs=1, learning_rate=1e-3, precision="fp32", micro_batch_tokens=micro_batch_tokens)
         model.resize_token_embeddings(300, mean_resizing=False)
-        with tempfile.TemporaryDirectory() as folder, models.faster(model, dropout=False):
+        with tempfile.TemporaryDirectory() as folder, kernels.fast_kernels(model, dropout=False):
             for module in model.modules():
                 if hasattr(module, "dropout_prob"): module.dropout_prob = 0.
                 if isinstance(module, torch.nn.Dropout): module.p = 0.
-            trainer = training.make_trainer(model, training.training_arguments(recipe, Path(folder), 3), tokenization.pack, Dataset.from_list(rows), Dataset.from_list(rows[:2]), tokens_at_once=tokens_at_once, processing_class=tokenizer,
+            trainer = training._make_trainer(model, training._training_arguments(recipe, Path(folder), 3), tokenization._pack, Dataset.from_list(rows), Dataset.from_list(rows[:2]), micro_batch_tokens=micro_batch_tokens, processing_class=tokenizer,
                 compute_metrics=lambda result: {"f1": 1.})
-            with models.quiet(): trainer.train()
+            with models._quiet_transformers(): trainer.train()
             return np.array([[entry["loss"], entry["grad_norm"]] for entry in trainer.state.log_history if "loss" in entry])
     whole, parts = losses(0), losses(20)
     assert len(whole) == 3
@@ -131,28 +131,28 @@ def in_parts():
 
 COMPARISONS = (like_plain, slope, large_scores, low_scores, thinned, in_order, in_parts)
 BREAKS = [ # comparison, function, an expression in it, what is put there instead, what that does
-    (like_plain, models.attention_by_text, "query*(scale/math.log(2))", "query/math.log(2)", "scores are not scaled"),
-    (like_plain, models.attention_by_text, "ways[0]*ctx.scale", "ways[0]", "the query's gradient is not scaled"),
-    (like_plain, models.attention_by_text, "ways[1]*math.log(2)", "ways[1]", "the key's gradient is taken for powers of e"),
-    (like_plain, models.attention_by_text, "torch.bmm(weights, v)/total", "torch.bmm(weights, v)", "weights do not sum to 1"),
-    (like_plain, models.attention_by_text, "weights /= total", "pass", "nor on the way back"),
-    (low_scores, models.attention_by_text, "1/largest < least", "True", "low scores vanish"),
-    (large_scores, models.attention_by_text, "if shifted:", "if False:", "large scores overflow"),
-    (like_plain, models.attend, "cu_seq_lens_q.tolist()", "[0, query.shape[2]]", "texts see each other"),
-    (like_plain, models.attend, "dropout, scale=scaling", "dropout", "the filled-up head size scales"),
-    (like_plain, models.first_token_alone, "cu_seq_lens_q[:-1]", "cu_seq_lens_q[1:] - 1", "the last token is read"),
-    (like_plain, models.first_token_alone, "query*query.shape[-1]**-.5", "query*1.", "the last layer's scores are not scaled"),
-    (like_plain, models.first_token_alone, "if mask is not None:", "if False:", "padding is looked at"),
-    (like_plain, models.first_token_alone, '+ by_head(parts["value"].bias)*total', "+ 0*total", "the value's bias is left out"),
-    (like_plain, tokenization.pack, "torch.arange(first_position, first_position + length)", "torch.arange(first_position + 1, first_position + 1 + length)", "positions are off by one"),
-    (slope, models.attention_by_text, "if ctx.p: keep_only(of_weights, ctx.kept[text])", "pass", "the way back forgets what was dropped, before the softmax"),
-    (slope, models.attention_by_text, "if ctx.p: keep_only(weights, ctx.kept[text])", "pass", "and after it"),
-    (slope, models.attention_by_text, "if ctx.p: gradient = gradient/(1 - ctx.p)", "pass", "the way back is not scaled"),
-    (thinned, models.quick_dropout, "keep_only(gradient/(1 - ctx.p), ctx.bits)", "gradient/(1 - ctx.p)", "dropout's way back drops nothing"),
-    (thinned, models.quick_dropout, "keep_only(values/(1 - p), ctx.bits)", "keep_only(values*1, ctx.bits)", "what stays is not raised"),
-    (in_order, models.run_model, "result[rows] =", "result[start:start + batch_size] =", "logits stay in the order of length"),
-    (in_parts, training.make_trainer, 'len(part["labels"])/len(inputs["labels"])', "1/len(parts)", "parts count alike, however many articles they hold"),
-    (in_parts, tokenization.parts_of, 'batch["labels"][first:last]', 'batch["labels"][:last - first]', "a part gets the labels of another"),
+    (like_plain, kernels._varlen_attention, "query*(scale/math.log(2))", "query/math.log(2)", "scores are not scaled"),
+    (like_plain, kernels._varlen_attention, "ways[0]*ctx.scale", "ways[0]", "the query's gradient is not scaled"),
+    (like_plain, kernels._varlen_attention, "ways[1]*math.log(2)", "ways[1]", "the key's gradient is taken for powers of e"),
+    (like_plain, kernels._varlen_attention, "torch.bmm(weights, v)/total", "torch.bmm(weights, v)", "weights do not sum to 1"),
+    (like_plain, kernels._varlen_attention, "weights /= total", "pass", "nor on the way back"),
+    (low_scores, kernels._varlen_attention, "1/largest < least", "True", "low scores vanish"),
+    (large_scores, kernels._varlen_attention, "if shifted:", "if False:", "large scores overflow"),
+    (like_plain, kernels._attend, "cu_seq_lens_q.tolist()", "[0, query.shape[2]]", "texts see each other"),
+    (like_plain, kernels._attend, "dropout, scale=scaling", "dropout", "the filled-up head size scales"),
+    (like_plain, kernels._cls_only_forward, "cu_seq_lens_q[:-1]", "cu_seq_lens_q[1:] - 1", "the last token is read"),
+    (like_plain, kernels._cls_only_forward, "query*query.shape[-1]**-.5", "query*1.", "the last layer's scores are not scaled"),
+    (like_plain, kernels._cls_only_forward, "if mask is not None:", "if False:", "padding is looked at"),
+    (like_plain, kernels._cls_only_forward, '+ by_head(parts["value"].bias)*total', "+ 0*total", "the value's bias is left out"),
+    (like_plain, tokenization._pack, "torch.arange(first_position, first_position + length)", "torch.arange(first_position + 1, first_position + 1 + length)", "positions are off by one"),
+    (slope, kernels._varlen_attention, "if ctx.p: _apply_mask(of_weights, ctx.kept[text])", "pass", "the way back forgets what was dropped, before the softmax"),
+    (slope, kernels._varlen_attention, "if ctx.p: _apply_mask(weights, ctx.kept[text])", "pass", "and after it"),
+    (slope, kernels._varlen_attention, "if ctx.p: gradient = gradient/(1 - ctx.p)", "pass", "the way back is not scaled"),
+    (thinned, kernels._fast_dropout, "_apply_mask(gradient/(1 - ctx.p), ctx.bits)", "gradient/(1 - ctx.p)", "dropout's way back drops nothing"),
+    (thinned, kernels._fast_dropout, "_apply_mask(values/(1 - p), ctx.bits)", "_apply_mask(values*1, ctx.bits)", "what stays is not raised"),
+    (in_order, models._run_batches, "result[rows] =", "result[start:start + batch_size] =", "logits stay in the order of length"),
+    (in_parts, training._make_trainer, 'len(part["labels"])/len(inputs["labels"])', "1/len(parts)", "parts count alike, however many articles they hold"),
+    (in_parts, tokenization._micro_batches, 'batch["labels"][first:last]', 'batch["labels"][:last - first]', "a part gets the labels of another"),
 ]
 
 

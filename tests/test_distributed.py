@@ -26,9 +26,9 @@ notebook_launcher(share, (*sys.argv[1:4], json.loads(sys.argv[4])), num_processe
 @pytest.fixture(scope="module")
 def no_dropout(tmp_path_factory, prepared):
     "A tiny model folder without dropout, which every process would draw for itself."
-    from fakenews_nb.models import make_tiny
+    from fakenews_nb.models import _make_tiny
     from fakenews_nb.splits import load_prepared
-    model, tokenizer = make_tiny(list(load_prepared(prepared)[0]["train"]["text"]), 64)
+    model, tokenizer = _make_tiny(list(load_prepared(prepared)[0]["train"]["text"]), 64)
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.
     folder = tmp_path_factory.mktemp("no-dropout")/"model"
     model.save_pretrained(folder)

@@ -15,7 +15,7 @@ def check_order(predictions, prepared, model):
     test = pd.read_parquet(prepared/"test.parquet")
     assert predictions.articles.id.tolist() == test.id.tolist() and predictions.labels.tolist() == test.label.tolist()
     classifier, tokenizer = load_classifier(model)
-    texts, *_ = article_texts(test.title, test.text)
+    texts = article_texts(test)
     with torch.inference_mode():
         alone = np.concatenate([classifier(**tokenizer(text, truncation=True, return_tensors="pt")).logits.numpy() for text in texts])
     assert np.abs(predictions.logits - alone).max() < 1e-4, "a prediction belongs to another article"
@@ -41,12 +41,12 @@ def test_trainer_evaluates_in_order(prepared, tmp_path):
     "The Trainer of the fast recipe groups training batches only: its own predict() keeps the order too."
     from datasets import Dataset
     from dataclasses import replace
-    from fakenews_nb.models import make_tiny
-    from fakenews_nb.tokenization import collator, tokenize
-    from fakenews_nb.training import RECIPES, make_trainer, training_arguments
+    from fakenews_nb.models import _make_tiny
+    from fakenews_nb.tokenization import make_collator, tokenize
+    from fakenews_nb.training import RECIPES, _make_trainer, _training_arguments
     articles = pd.read_parquet(prepared/"test.parquet")
-    model, tokenizer = make_tiny(article_texts(articles.title, articles.text)[0], 64)
+    model, tokenizer = _make_tiny(article_texts(articles), 64)
     tokens = tokenize(Dataset.from_pandas(articles), tokenizer, 64)
-    trainer = make_trainer(model, training_arguments(replace(RECIPES["fast"], max_length=64), tmp_path, 10), collator(tokenizer, 64), tokens, tokens, group_by_length=True, processing_class=tokenizer)
+    trainer = _make_trainer(model, _training_arguments(replace(RECIPES["fast"], max_length=64), tmp_path, 10), make_collator(tokenizer, 64), tokens, tokens, group_by_length=True, processing_class=tokenizer)
     assert list(trainer._get_train_sampler()) != list(range(len(tokens)))
     assert trainer.predict(tokens).label_ids.tolist() == articles.label.tolist()
