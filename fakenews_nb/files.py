@@ -142,6 +142,11 @@ def _decode(
             fix="the file is damaged or not a text file: fetch it again, or state its encoding if it is UTF-16")
     return text
 
+# %% ../nbs/01_files.ipynb #c096f626
+def _text_dtype()->str|type: # for `pd.Series(..., dtype=)`
+    "The type of a text column in which missing cells stay missing, in pandas 2 and 3."
+    return "str" if int(pd.__version__.split(".")[0]) >= 3 else object
+
 # %% ../nbs/01_files.ipynb #572dc0b4
 def _read_delimited(
     path:Path, # a .csv or .tsv file

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 from .core import _LazyModule
 
-if TYPE_CHECKING: import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['CLASS_COLORS', 'render_page', 'figure_image', 'table_section', 'format_percent']
+__all__ = ['CLASS_COLORS', 'ACCENT_COLORS', 'NEUTRAL_COLOR', 'render_page', 'figure_image', 'table_section', 'format_percent',
+           'new_axes']
 
 # %% ../nbs/04_reports.ipynb #dd60931d
 def render_page(
@@ -63,7 +66,23 @@ def format_percent(
     return "" if pd.isna(share) else f"{100*share:.{digits}f} %"
 
 # %% ../nbs/04_reports.ipynb #0aa8cf04
-CLASS_COLORS = {"fake": "#c44e52", "real": "#4c72b0"}
+CLASS_COLORS = {"fake": "#d55e00", "real": "#0072b2"} # vermillion and blue of the colour-blind-safe palette of Okabe and Ito
+ACCENT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00") # for lines that are no class
+NEUTRAL_COLOR = "#777777"
+
+# %% ../nbs/04_reports.ipynb #ab316674
+def new_axes(
+    ax:Axes|None=None, # axes to draw on; None: a new figure
+    width:float=6., # inches, of a new figure
+    height:float=3.4 # inches, of a new figure
+    )->Axes: # in the plot style of this package
+    "The axes to draw on, with small titles and without a frame above and to the right."
+    import matplotlib.pyplot as plt
+    if ax is None: _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.title.set_fontsize(10)
+    ax.tick_params(labelsize=8)
+    return ax
 
 # %% ../nbs/04_reports.ipynb #8a82406c
 _SYNTHETIC_NOTE = "The articles are synthetic: this shows that everything works, and nothing about real news."
