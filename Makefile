@@ -2,24 +2,39 @@
 PYTHON ?= python3
 BIN = .venv/bin
 READY = .venv/.ready
+COLAB = .venv-colab/bin
+COLAB_READY = .venv-colab/.ready
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 
-.PHONY: help demo test bench lab docs readme clean
-help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */make \1\t/' | expand -t 14
+.PHONY: help demo test test-colab lint bench lab docs readme clean
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */make \1\t/' | expand -t 18
 
 $(READY): settings.ini setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## train and look at a tiny model on the built-in sample, offline
+$(COLAB_READY): settings.ini setup.py constraints-colab.txt
+	@$(CHECK_PYTHON)
+	$(PYTHON) -m venv .venv-colab
+	$(COLAB)/python -m pip install --quiet -c constraints-colab.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## train and inspect a tiny model on the built-in sample, offline
 	$(BIN)/fakenews demo --out demo
 
 test: $(READY)  ## everything that CI runs
 	$(BIN)/python tests/check.py
 
-bench: $(READY)  ## how fast it is, beside the original recipe: ten minutes; make bench FULL=--full: twice that
+test-colab: $(COLAB_READY)  ## chapters and tests with the versions of Kaggle and Colab, in an environment of their own
+	$(COLAB)/python tests/check.py notebook pytest
+
+lint: $(READY)  ## ruff and mypy alone
+	$(BIN)/python tests/check.py ruff mypy
+
+bench: $(READY)  ## speed against the source recipe: ten minutes; make bench FULL=--full: twice that
 	$(BIN)/python benchmarks/speed.py $(FULL)
 
 lab: $(READY)  ## JupyterLab on the notebooks
@@ -33,6 +48,6 @@ docs: $(READY)  ## the site, in _docs; needs the program quarto
 readme: $(READY)  ## README.md from nbs/index.ipynb
 	$(BIN)/python tests/check.py --write-readme
 
-clean:  ## remove what was made here; .venv stays
-	rm -rf _docs _proc build dist demo *.egg-info .pytest_cache .quarto nbs/nbdev.yml
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+clean:  ## remove what was made here; the environments stay
+	rm -rf _docs _proc build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .quarto nbs/nbdev.yml
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

@@ -1,8 +1,11 @@
-"""How long the original recipe and `fast` take to the same F1, on one device, in one run.
+"""How long the published recipe and the recipe `fast` take to the same F1, on one device, in one run.
 
-`fast` is trained whole, for several seeds, and timed by the clock: training, evaluation and checkpoints. Of the original recipe only single steps are timed, before each training and after
-the last: on a CPU all of it would take hours. Its time is the steps to the end of its best epoch, times the median step; its evaluations are given to it for free. Its F1 needs the whole
-training, which is done once per seed by our quicker way of taking the same steps (packed, in the device's quick precision), and kept in WORK.
+`fast` is trained whole, with several seeds, and timed by the clock: training, evaluations and checkpoints.
+
+The published recipe, "original" in the results, would take hours on a CPU. We time single steps of it,
+before each training of `fast` and after the last. Its time is the number of steps to the end of its best epoch
+times the median step, and we count no time for its evaluations. Its F1 needs the whole training: once per seed,
+we take the same steps in a faster way (packed, in reduced precision) and keep the result in --work.
 
     python benchmarks/time_to_quality.py prepared --model FOLDER --work /tmp/quality
 """
@@ -16,84 +19,174 @@ from pathlib import Path
 import numpy as np
 
 os.environ.update(HF_HUB_OFFLINE="1")
-QUICKER = dict(padding="packed", fast_kernels=True, precision="auto")
+
+SAME_STEPS_FASTER = {"padding": "packed", "fast_kernels": True, "precision": "auto"}
+KEPT_METRICS = ("train_seconds", "best_epoch", "epochs", "steps", "train_articles", "recipe", "versions", "history")
 
 
-class Enough(Exception): "So many steps were asked for."
+class EnoughSteps(Exception):
+    "Ends a training of which only some steps are timed."
 
 
-def judged(run, data):
-    "What a run reached on the test articles, with Wilson's interval of the accuracy, which weighted F1 hardly differs from where errors are few."
+def test_scores(run, data):
+    """The scores of a run on the test articles, with Wilson's interval of the accuracy.
+
+    Weighted F1 hardly differs from the accuracy where errors are few.
+    """
     from fakenews_nb.cleaning import Rule
     from fakenews_nb.evaluation import accuracy_interval, evaluate_predictions, predict
     from fakenews_nb.splits import load_prepared
     dataset, manifest = load_prepared(data)
-    predictions = predict(run.model, dataset["test"].to_pandas(), tuple(Rule(**rule) for rule in manifest["rules"]))
-    scores, (low, high) = evaluate_predictions(predictions), accuracy_interval(predictions)
-    return {"f1": scores["f1"], "accuracy": scores["accuracy"], "low": low, "high": high, "wrong": scores["errors"], "n": scores["n"]}
+    rules = tuple(Rule(**rule) for rule in manifest["rules"])
+    predictions = predict(run.model, dataset["test"].to_pandas(), rules)
+    scores = evaluate_predictions(predictions)
+    low, high = accuracy_interval(predictions)
+    return {
+        "f1": scores["f1"],
+        "accuracy": scores["accuracy"],
+        "low": low,
+        "high": high,
+        "wrong": scores["errors"],
+        "n": scores["n"],
+    }
 
 
-def trained(name, recipe, data, model, work):
-    "Train a recipe whole and judge it, or read what was found before."
+def train(name, recipe, args):
+    "Train a recipe whole and score it, or read the result that is kept in --work."
     from fakenews_nb.files import read_json, write_json
     from fakenews_nb.training import finetune
-    file = work/f"{name} {recipe.seed}.json"
-    if not file.exists():
-        run = finetune(data, work/file.stem, model, recipe, resume=(work/file.stem).exists())
-        keys = ("train_seconds", "best_epoch", "epochs", "steps", "train_articles", "recipe", "versions", "history")
-        write_json({"seed": recipe.seed, "name": name, **judged(run, data), **{key: run.metrics[key] for key in keys}}, file)
-        shutil.rmtree(run.folder/"checkpoints")
-    return read_json(file)
+    folder = args.work/f"{name} {recipe.seed}"
+    result_file = args.work/f"{name} {recipe.seed}.json"
+    if result_file.exists(): return read_json(result_file)
+    run = finetune(args.data, folder, args.model, recipe, resume=folder.exists())
+    metrics = {key: run.metrics[key] for key in KEPT_METRICS}
+    write_json({"seed": recipe.seed, "name": name, **test_scores(run, args.data), **metrics}, result_file)
+    shutil.rmtree(folder/"checkpoints")
+    return read_json(result_file)
 
 
-def original_steps(data, model, n, work):
-    "Seconds of each of `n` steps of the original recipe, to the letter; the first is not counted."
+def train_fast(seed, args):
+    "Train `fast` anew: its time counts only beside the steps of the published recipe that were timed with it."
+    from fakenews_nb.training import RECIPES
+    (args.work/f"fast {seed}.json").unlink(missing_ok=True)
+    shutil.rmtree(args.work/f"fast {seed}", ignore_errors=True)
+    return train("fast", replace(RECIPES["fast"], seed=seed), args)
+
+
+def train_original(seed, args):
+    "Train the published recipe, or read the result that is kept in --work."
+    from fakenews_nb.training import RECIPES
+    return train("original", replace(RECIPES["published"], seed=seed, **SAME_STEPS_FASTER), args)
+
+
+def time_original_steps(args):
+    "Seconds of each of some steps of the published recipe; a first step is not counted."
     from fakenews_nb.training import RECIPES, finetune
-    from transformers import TrainerCallback
-    class Clock(TrainerCallback):
-        def __init__(self): self.seconds = []
-        def on_step_begin(self, args, state, control, **kwargs): self.start = time.perf_counter()
-        def on_step_end(self, args, state, control, **kwargs):
-            self.seconds.append(time.perf_counter() - self.start)
-            if len(self.seconds) > n: raise Enough
-    clock = Clock()
-    try: finetune(data, work/"steps", model, RECIPES["published"], overwrite=True, callbacks=[clock])
-    except Enough: pass
-    shutil.rmtree(work/"steps", ignore_errors=True)
+    clock = make_clock(args.steps)
+    folder = args.work/"steps"
+    try: finetune(args.data, folder, args.model, RECIPES["published"], overwrite=True, callbacks=[clock])
+    except EnoughSteps: pass
+    shutil.rmtree(folder, ignore_errors=True)
     return clock.seconds[1:]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a prepared folder")
-    parser.add_argument("--model", required=True, help="a pretrained encoder")
-    parser.add_argument("--work", type=Path, required=True, help="where trainings of the original recipe are kept")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="of `fast`")
-    parser.add_argument("--original-seeds", type=int, nargs="+", default=[42, 43, 44], help="of the original recipe, each of which trains for an hour or more")
-    parser.add_argument("--steps", type=int, default=3, help="of the original recipe, timed before each training and after the last")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"time_to_quality.json")
-    args = parser.parse_args()
-    import torch
-    from fakenews_nb.files import read_json, write_json
+def make_clock(n_steps):
+    "A callback that times steps and ends the training after `n_steps` of them and one."
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        def __init__(self): self.seconds = []
+
+        def on_step_begin(self, args, state, control, **kwargs): self.start = time.perf_counter()
+
+        def on_step_end(self, args, state, control, **kwargs):
+            self.seconds.append(time.perf_counter() - self.start)
+            if len(self.seconds) > n_steps: raise EnoughSteps
+
+    return Clock()
+
+
+def measure(args):
+    "All that is measured: trainings of the published recipe, trainings of `fast`, and steps of the published recipe."
+    originals = [train_original(seed, args) for seed in args.original_seeds]
+    step_seconds = time_original_steps(args)
+    fast = []
+    for seed in args.seeds:
+        fast.append(train_fast(seed, args))
+        step_seconds += time_original_steps(args)
+    median_step = float(np.median(step_seconds))
+    for run in originals:
+        run["seconds_to_best"] = median_step*run["steps"]*run["best_epoch"]/run["epochs"]
+        run["seconds"] = median_step*run["steps"]
+    return {"original": originals, "fast": fast, "step_seconds": step_seconds}
+
+
+def circumstances(args):
+    "On what was measured: threads, model, data, machine and versions."
     from fakenews_nb.runtime import this_machine, versions
     from fakenews_nb.splits import load_prepared
-    from fakenews_nb.training import RECIPES
+    _, manifest = load_prepared(args.data)
+    return {
+        "threads": args.threads,
+        "model": Path(args.model).parent.name,
+        "data": {name: manifest[name] for name in ("source", "protocol", "cleaning", "split", "counts")},
+        "machine": asdict(this_machine()),
+        "versions": versions(),
+    }
+
+
+def describe_scores(run):
+    "The scores of one run, in words."
+    interval = f"{run['low']:.4f}–{run['high']:.4f}"
+    return f"seed {run['seed']}: F1 {run['f1']:.4f} ({interval}), {run['wrong']} of {run['n']:,} wrong"
+
+
+def print_results(measured):
+    "One line per training."
+    median_step = float(np.median(measured["step_seconds"]))
+    median_original = float(np.median([run["seconds_to_best"] for run in measured["original"]]))
+    for run in measured["original"]:
+        seconds = f"{run['seconds_to_best']:,.0f} s to its end at {median_step:.1f} s per step"
+        print(f"original, {describe_scores(run)}; best epoch {run['best_epoch']:g}, {seconds}")
+    for run in measured["fast"]:
+        ratio = median_original/run["train_seconds"]
+        seconds = f"{run['train_seconds']:,.0f} s, 1/{ratio:.1f} of the original's median to its best epoch"
+        print(f"fast,     {describe_scores(run)}; {seconds}")
+
+
+def available_processors():
+    "The number of processors that this process may use."
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def read_arguments():
+    "The command line."
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default_out = Path(__file__).parent/"results"/"time_to_quality.json"
+    parser.add_argument("data", type=Path, help="prepared folder")
+    parser.add_argument("--model", required=True, help="folder of a pretrained encoder")
+    parser.add_argument("--work", type=Path, required=True,
+        help="folder in which trainings of the published recipe are kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], help="seeds of fast (default: 42 43 44)")
+    parser.add_argument("--original-seeds", type=int, nargs="+", default=[42, 43, 44],
+        help="seeds of the published recipe, each of which trains for an hour or more (default: 42 43 44)")
+    parser.add_argument("--steps", type=int, default=3,
+        help="steps of the published recipe timed before each training and after the last (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=available_processors(),
+        help="threads of PyTorch (default: one per processor)")
+    parser.add_argument("--out", type=Path, default=default_out, help="file of the results (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main():
+    args = read_arguments()
+    import torch
+
+    from fakenews_nb.files import write_json
     torch.set_num_threads(args.threads)
-    originals = [trained("original", replace(RECIPES["published"], seed=seed, **QUICKER), args.data, args.model, args.work) for seed in args.original_seeds]
-    step_seconds, fast = original_steps(args.data, args.model, args.steps, args.work), []
-    for seed in args.seeds:
-        (args.work/f"fast {seed}.json").unlink(missing_ok=True) # its time counts only beside the original's steps
-        shutil.rmtree(args.work/f"fast {seed}", ignore_errors=True)
-        fast.append(trained("fast", replace(RECIPES["fast"], seed=seed), args.data, args.model, args.work))
-        step_seconds += original_steps(args.data, args.model, args.steps, args.work)
-    step, manifest = float(np.median(step_seconds)), load_prepared(args.data)[1]
-    for run in originals: run["seconds_to_best"], run["seconds"] = step*run["steps"]*run["best_epoch"]/run["epochs"], step*run["steps"]
-    write_json({"original": originals, "fast": fast, "step_seconds": step_seconds, "threads": args.threads, "model": Path(args.model).parent.name, "data": {key: manifest[key] for key in ("source", "protocol", "cleaning", "split", "counts")},
-        "machine": asdict(this_machine()), "versions": versions()}, args.out)
-    to_best = float(np.median([run["seconds_to_best"] for run in originals]))
-    for run in originals: print(f"original, seed {run['seed']}: F1 {run['f1']:.4f} ({run['low']:.4f}–{run['high']:.4f}), {run['wrong']} of {run['n']:,} wrong; best epoch {run['best_epoch']:g}, {run['seconds_to_best']:,.0f} s to its end, by {step:.1f} s a step")
-    for run in fast: print(f"fast,     seed {run['seed']}: F1 {run['f1']:.4f} ({run['low']:.4f}–{run['high']:.4f}), {run['wrong']} of {run['n']:,} wrong; {run['train_seconds']:,.0f} s, 1/{to_best/run['train_seconds']:.1f} of the original's median to its best epoch")
+    measured = measure(args)
+    write_json(measured | circumstances(args), args.out)
+    print_results(measured)
 
 
 if __name__ == "__main__": main()

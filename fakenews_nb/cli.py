@@ -8,137 +8,211 @@ __all__ = ['app', 'main']
 # %% ../nbs/22_cli.ipynb #a7e84382
 import functools
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .core import DataError, FakeNewsError, Interrupted
 from .runtime import notify, process_rank
 
+if TYPE_CHECKING:
+    from fakenews_nb.training import Recipe
+
+# %% ../nbs/22_cli.ipynb #e128d21a
+app = typer.Typer(
+    name="fakenews",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Fine-tune a small BERT to tell fake news from real, and see what it gets wrong. "
+         "Start with: **fakenews demo**")
+
+def main(
+    args:list[str]|None=None # as on the command line; None: those of this process
+    )->None:
+    "Run the command line; always ends in `SystemExit`."
+    from fakenews_nb.kernels import tune_process
+    tune_process()
+    args = list(sys.argv[1:] if args is None else args)
+    rest = [arg for arg in args if arg != "--debug"]
+    debug = ["--debug"] if len(rest) < len(args) else []
+    app(debug + rest, prog_name="fakenews")
+
 # %% ../nbs/22_cli.ipynb #c7a3fd61
-app = typer.Typer(name="fakenews", no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
-    help="Fine-tune a small BERT to tell fake news from real, and see what it gets wrong. Start with: **fakenews demo**")
 _DEBUG = {"on": False}
 
 @app.callback()
 def _options(
-    debug:bool=typer.Option(False, "--debug", help="Show the full traceback of an error.")):
+    debug:Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]=False
+    )->None:
     _DEBUG["on"] = debug
 
 def _guarded(
-    command # a function that does a command's work
-    ): # the same, for `app.command`
+    command:Callable[..., None] # does a command's work
+    )->Callable[..., None]: # the same, for `app.command`
     "Show errors as messages and exit with code 2."
     @functools.wraps(command)
-    def run(*args, **kwargs):
+    def run(*args:Any, **kwargs:Any)->None:
+        problem:FakeNewsError
         try: return command(*args, **kwargs)
-        except KeyboardInterrupt: problem = Interrupted("stopped", fix="nothing half-written was left behind; a training run goes on with --resume")
+        except KeyboardInterrupt:
+            problem = Interrupted("stopped", fix="no partial file was left; continue a training run with --resume")
         except FakeNewsError as error: problem = error
-        except OSError as error: problem = FakeNewsError(error.strerror or str(error), where=error.filename, fix="check the path, the permissions and the free space")
+        except OSError as error:
+            problem = FakeNewsError(error.strerror or str(error), where=error.filename,
+                fix="check the path, the permissions and the free space")
         if _DEBUG["on"]: raise problem
         notify(f"error: {problem}")
         raise typer.Exit(2)
     return run
 
-# %% ../nbs/22_cli.ipynb #58c05cbe
-def main(
-    args:list|None=None # as on the command line; None: those
-    ):
-    "Run the command line; always ends in `SystemExit`."
-    from fakenews_nb.kernels import tune_process
-    tune_process()
-    args = sys.argv[1:] if args is None else list(args)
-    app(["--debug"]*("--debug" in args) + [arg for arg in args if arg != "--debug"], prog_name="fakenews")
-
 # %% ../nbs/22_cli.ipynb #fefc421a
 def _read_pairs(
     text:str|None, # such as "title=headline,text=body"
     option:str # its name, for messages
-    )->dict|None: # None if nothing was said
+    )->dict[str, str]|None: # None if the option was not given
     "Read comma-separated pairs; `DataError` if one is not a pair."
     if not text: return None
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    if not all(left.strip() and right.strip() for left, _, right in pairs): raise DataError(f"{text!r} is not a list of pairs", where=option, fix=f"such as {option} A=B,C=D")
-    return {left.strip(): right.strip() for left, _, right in pairs}
+    pairs = {}
+    for pair in text.split(","):
+        left, _, right = pair.partition("=")
+        if not left.strip() or not right.strip():
+            raise DataError(f"{pair!r} is not a pair", where=option, fix=f"write {option} A=B,C=D")
+        pairs[left.strip()] = right.strip()
+    return pairs
 
 def _read_names(
     text:str|None # such as "a,b"
-    )->tuple: # the names
+    )->tuple[str, ...]: # the names
     "Read comma-separated names."
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    names = [name.strip() for name in (text or "").split(",")]
+    return tuple(name for name in names if name)
 
 def _read_label_pairs(
     text:str|None # such as "FALSE=fake,TRUE=real"
-    )->dict|None: # value -> 0 or 1
+    )->dict[str, int]|None: # value -> 0 or 1
     "Read what label values mean; `DataError` if one means neither fake nor real."
     from fakenews_nb.data import _LABEL_NAMES
     pairs = _read_pairs(text, "--labels")
-    wrong = [value for value in (pairs or {}).values() if value.lower() not in _LABEL_NAMES]
-    if wrong: raise DataError(f"{wrong[0]!r} is neither fake nor real", where="--labels", fix="such as --labels FALSE=fake,TRUE=real")
-    return pairs and {name: _LABEL_NAMES[value.lower()] for name, value in pairs.items()}
+    if pairs is None: return None
+    for meaning in pairs.values():
+        if meaning.lower() not in _LABEL_NAMES:
+            raise DataError(f"{meaning!r} is neither fake nor real", where="--labels",
+                fix="such as --labels FALSE=fake,TRUE=real")
+    return {value: _LABEL_NAMES[meaning.lower()] for value, meaning in pairs.items()}
+
+def _given(
+    **options:Any # option -> value, or None if it was not given
+    )->dict[str, Any]: # those that were given
+    "Leave out the options that were not given."
+    return {name: value for name, value in options.items() if value is not None}
+
+# %% ../nbs/22_cli.ipynb #df3a8bf1
+_FILES = "Options for files of articles"
+_Path = Annotated[str|None, typer.Option(
+    help="Folder of a named corpus (default: FAKENEWS_DATA, then Kaggle's inputs, then a download).")]
+_Columns = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
+    help="Columns of the file by our names, such as title=headline,text=body,label=verdict.")]
+_Labels = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
+    help="Meaning of the file's labels, such as FALSE=fake,TRUE=real.")]
+_Encoding = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
+    help="Encoding of text files (default: that of the corpus, or utf-8).")]
+_HeldOut = Annotated[str|None, typer.Option(
+    help="Subjects or sources of the test set, for by_subject and by_source, such as worldnews,left-news.")]
+_SplitSeed = Annotated[int, typer.Option(help="Seed of the split.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result of this program.")]
+_Model = Annotated[Path, typer.Argument(help="Run folder or model folder.")]
 
 # %% ../nbs/22_cli.ipynb #e8ab6f78
 @app.command("corpora", epilog="Examples:\n\nfakenews corpora\n\nfakenews corpora horne2017")
 @_guarded
 def _corpora_command(
-    name:str=typer.Argument(None, help="One of them: print its card.")):
+    name:Annotated[str|None, typer.Argument(help="Corpus whose card is printed.")]=None
+    )->None:
     "List the corpora that can be read, or print what is known about one."
     from fakenews_nb.data import CORPORA, dataset_card
-    if name: return print(dataset_card(name), end="")
-    for corpus in CORPORA.values(): print(f"{corpus.name:<22}{corpus.rows:>7,} {corpus.unit + 's':<12}{corpus.title}")
+    if name:
+        print(dataset_card(name), end="")
+        return
+    for corpus in CORPORA.values():
+        print(f"{corpus.name:<22}{corpus.rows:>7,} {corpus.unit + 's':<12}{corpus.title}")
     print(f"{'sample':<22}{600:>7,} {'articles':<12}Built in and synthetic, needs no download")
-    notify("\nfakenews corpora NAME prints labels, terms, home and known flaws")
+    notify("\nfakenews corpora NAME prints labels, license, homepage and known issues")
 
 # %% ../nbs/22_cli.ipynb #87b43278
-@app.command("audit", epilog="Examples:\n\nfakenews audit isot --path ~/isot --out audit.html\n\nfakenews audit isot --path ~/isot --clean standard --split grouped\n\n"
-    "fakenews audit news.csv --columns title=headline,text=body,label=verdict --strict\n\nfakenews audit prepared --out audit.json")
+@app.command("audit", epilog="Examples:\n\nfakenews audit isot --path ~/isot --out audit.html\n\n"
+    "fakenews audit isot --path ~/isot --clean standard --split grouped\n\n"
+    "fakenews audit news.csv --columns title=headline,text=body,label=verdict --strict\n\n"
+    "fakenews audit prepared --out audit.json")
 @_guarded
 def _audit_command(
-    data:str=typer.Argument(help="A corpus, sample, a folder that holds one corpus, a file of articles, or a prepared folder."),
-    out:list[Path]=typer.Option(None, help="Write the report to this .html or .json file; may be given twice."),
-    strict:bool=typer.Option(False, "--strict", help="Exit with code 1 if a giveaway or a copy across the split is found."),
-    clean:str=typer.Option("none", help="Clean first: none, light, standard or strict."),
-    split:str=typer.Option(None, help="stratified, grouped, by_date, by_subject or by_source; without it the corpus's own, or stratified."),
-    held_out:str=typer.Option(None, help="For by_subject and by_source: what the test set is made of."),
-    levels:bool=typer.Option(True, "--levels/--no-levels", help="Compare the cleaning levels too."),
-    path:str=typer.Option(None, help="Where a named corpus lies."),
-    seed:int=typer.Option(42, help="Of the split."),
-    columns:str=typer.Option(None, help="For a file: our names and the file's, such as title=headline,text=body,label=verdict."),
-    labels:str=typer.Option(None, help="For a file: what its labels mean, such as FALSE=fake,TRUE=real."),
-    encoding:str=typer.Option(None, help="Of text files; utf-8 unless the corpus is known to be in another.")):
-    "Find copies across the split and features that tell the label alone, before a model is trained."
+    data:Annotated[str, typer.Argument(
+        help="Corpus, sample, folder that holds one corpus, file of articles, or prepared folder.")],
+    out:Annotated[list[Path]|None, typer.Option(
+        help="Report to write, as .html or .json; may be given twice.")]=None,
+    strict:Annotated[bool, typer.Option("--strict",
+        help="Exit with code 1 if there is a giveaway, or a duplicate across the split.")]=False,
+    clean:Annotated[str, typer.Option(
+        help="Cleaning level applied first: none, light, standard or strict.")]="none",
+    split:Annotated[str|None, typer.Option(
+        help="Split: stratified, grouped, by_date, by_subject or by_source "
+             "(default: the corpus's own, or stratified).")]=None,
+    held_out:_HeldOut=None,
+    levels:Annotated[bool, typer.Option("--levels/--no-levels", help="Compare the cleaning levels, too.")]=True,
+    seed:_SplitSeed=42,
+    path:_Path=None,
+    columns:_Columns=None,
+    labels:_Labels=None,
+    encoding:_Encoding=None
+    )->None:
+    "Find duplicates across the split and features that give the label away, before a model is trained."
     from fakenews_nb.audit import _report_suffix, run_audit
-    for file in out or []: _report_suffix(file)
+    reports = out or []
+    for file in reports: _report_suffix(file)
     report = run_audit(data, path, clean=clean, split=split, held_out=_read_names(held_out), seed=seed, levels=levels,
         columns=_read_pairs(columns, "--columns"), labels=_read_label_pairs(labels), encoding=encoding)
-    for file in out or []: report.save(file)
+    for file in reports: report.save(file)
     print(report)
-    for file in out or []: notify(f"report: {file}")
+    for file in reports: notify(f"report: {file}")
     if strict and not report.passed: raise typer.Exit(1)
 
 # %% ../nbs/22_cli.ipynb #e2f8e4db
-@app.command("prepare", epilog="Examples:\n\nfakenews prepare sample --out prepared\n\nfakenews prepare isot --path ~/isot --out prepared\n\n"
-    "fakenews prepare news.csv --columns title=headline,text=body,label=verdict --labels FALSE=fake,TRUE=real --out prepared\n\n"
-    "fakenews prepare isot --split by_date --clean strict --out future\n\nfakenews prepare isot+welfake --split by_source --held-out welfake --out prepared")
+@app.command("prepare", epilog="Examples:\n\nfakenews prepare sample --out prepared\n\n"
+    "fakenews prepare isot --path ~/isot --out prepared\n\n"
+    "fakenews prepare news.csv --columns title=headline,text=body,label=verdict "
+    "--labels FALSE=fake,TRUE=real --out prepared\n\n"
+    "fakenews prepare isot --split by_date --clean strict --out future\n\n"
+    "fakenews prepare isot+welfake --split by_source --held-out welfake --out prepared")
 @_guarded
 def _prepare_command(
-    source:str=typer.Argument(help="A corpus (fakenews corpora lists them), several joined by +, sample, a folder that holds one corpus, or a CSV, TSV, Parquet or JSON Lines file."),
-    out:Path=typer.Option(..., help="The folder to make."),
-    path:str=typer.Option(None, help="Where the corpus lies; without it FAKENEWS_DATA, Kaggle's inputs and kagglehub are tried."),
-    protocol:str=typer.Option("clean", help="clean: label-blind rules, no copies. published: the original's steps, which leak."),
-    clean:str=typer.Option("standard", help="How much the rules remove: none, light, standard or strict."),
-    split:str=typer.Option("grouped", help="grouped: near-copies stay together. by_date, by_subject, by_source, or stratified: at random."),
-    held_out:str=typer.Option(None, help="For by_subject and by_source: what the test set is made of, such as worldnews,left-news."),
-    seed:int=typer.Option(42, help="Of the split."),
-    columns:str=typer.Option(None, help="For a file: our names and the file's, such as title=headline,text=body,label=verdict."),
-    labels:str=typer.Option(None, help="For a file: what its labels mean, such as FALSE=fake,TRUE=real."),
-    encoding:str=typer.Option(None, help="Of text files; utf-8 unless the corpus is known to be in another."),
-    overwrite:bool=typer.Option(False, "--overwrite", help="Replace an earlier result of ours.")):
+    source:Annotated[str, typer.Argument(
+        help="Corpus (fakenews corpora lists them), several joined by +, sample, folder that holds one corpus, "
+             "or CSV, TSV, Parquet or JSON Lines file.")],
+    out:Annotated[Path, typer.Option(help="Folder to make.")],
+    protocol:Annotated[str, typer.Option(
+        help="Protocol. clean: label-blind rules, duplicates removed. "
+             "published: the steps of the source notebook, which leak.")]="clean",
+    clean:Annotated[str, typer.Option(help="Cleaning level: none, light, standard or strict.")]="standard",
+    split:Annotated[str, typer.Option(
+        help="Split. grouped: near-duplicates stay together. "
+             "Or by_date, by_subject, by_source, or stratified: at random.")]="grouped",
+    held_out:_HeldOut=None,
+    seed:_SplitSeed=42,
+    overwrite:_Overwrite=False,
+    path:_Path=None,
+    columns:_Columns=None,
+    labels:_Labels=None,
+    encoding:_Encoding=None
+    )->None:
     "Read a corpus, clean it, split it, and store it as Parquet with a manifest."
     from fakenews_nb.splits import prepare
-    prepare(source, out, path, protocol, seed, overwrite, clean=clean, split=split, held_out=_read_names(held_out),
-        columns=_read_pairs(columns, "--columns"), labels=_read_label_pairs(labels), encoding=encoding)
+    prepare(source, out, path, protocol=protocol, seed=seed, overwrite=overwrite, clean=clean, split=split,
+        held_out=_read_names(held_out), columns=_read_pairs(columns, "--columns"), labels=_read_label_pairs(labels),
+        encoding=encoding)
     print(out)
 
 # %% ../nbs/22_cli.ipynb #c7e553cf
@@ -151,189 +225,276 @@ def _prepared_folder(
     from fakenews_nb.splits import _MANIFEST_FILE, prepare
     if Path(data).is_dir(): return Path(data)
     folder = out.with_name(out.name + "-data")
-    if (folder/_MANIFEST_FILE).is_file(): notify(f"taking {data} as prepared in {folder}")
+    if (folder/_MANIFEST_FILE).is_file(): notify(f"reusing {data} as prepared in {folder}")
     else: prepare(data, folder, seed=seed)
     return folder
 
-# %% ../nbs/22_cli.ipynb #280e1f8c
+_PRINTED_SCORES = {"weighted F1": "f1", "accuracy": "accuracy", "macro F1": "macro_f1"}
+
 def _print_scores(
-    scores:dict # see `stats.classification_scores`
-    ):
+    scores:dict[str, Any] # see `stats.classification_scores`
+    )->None:
     "Print the scores on standard output."
     auc = "n/a (one class only)" if scores["roc_auc"] is None else f"{scores['roc_auc']:.4f}"
-    print(f"weighted F1 {scores['f1']:.4f}   accuracy {scores['accuracy']:.4f}   macro F1 {scores['macro_f1']:.4f}   ROC AUC {auc}   wrong {scores['errors']:,} of {scores['n']:,}")
+    shown = [f"{title} {scores[name]:.4f}" for title, name in _PRINTED_SCORES.items()]
+    shown += [f"ROC AUC {auc}", f"wrong {scores['errors']:,} of {scores['n']:,}"]
+    print("   ".join(shown))
 
-# %% ../nbs/22_cli.ipynb #aef3db8e
-@app.command("train", epilog="Examples:\n\nfakenews train prepared --out runs/first\n\nfakenews train prepared --model tiny --epochs 5 --lr 3e-3 --max-length 128 --out runs/tiny\n\n"
-    "fakenews train prepared --recipe published --out runs/published\n\ntorchrun --nproc-per-node 2 --no-python fakenews train prepared --out runs/both")
+def _chosen_recipe(
+    name:str, # of `RECIPES`
+    **options:Any # field of the recipe -> value, or None if it was not given
+    )->"Recipe": # with the given options in it
+    "A recipe with the options of the command line; `DataError` if there is none of that name."
+    from fakenews_nb.training import RECIPES
+    if name not in RECIPES:
+        raise DataError(f"no recipe is called {name!r}", where="--recipe", fix=f"one of {', '.join(RECIPES)}")
+    return replace(RECIPES[name], **_given(**options))
+
+# %% ../nbs/22_cli.ipynb #280e1f8c
+_RECIPE = "Options that change the recipe"
+_Limit = Annotated[int|None, typer.Option(min=2, help="Largest number of training articles, for a trial.")]
+_MaxLength = Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
+    help="Tokens read of each article (default: fast 128, published 512).")]
+
+@app.command("train", epilog="Examples:\n\nfakenews train prepared --out runs/first\n\n"
+    "fakenews train prepared --model tiny --epochs 5 --lr 3e-3 --max-length 128 --out runs/tiny\n\n"
+    "fakenews train prepared --recipe published --out runs/published\n\n"
+    "torchrun --nproc-per-node 2 --no-python fakenews train prepared --out runs/both")
 @_guarded
 def _train_command(
-    data:str=typer.Argument(help="A prepared folder, or a corpus's name."),
-    out:Path=typer.Option(..., help="The run folder to make."),
-    model:str=typer.Option("tinybert", help="tinybert, a Hub id, a local model folder, or tiny (needs no download)."),
-    recipe:str=typer.Option("fast", help="fast, or published: the source notebook to the letter."),
-    max_length:int=typer.Option(None, min=8, help="Tokens read of each article; fast says 128, published 512."),
-    epochs:int=typer.Option(None, min=1, help="Passes over the training articles; fast makes 2, or as many as give 100 steps, published 3."),
-    batch_size:int=typer.Option(None, min=1, help="Articles per step, over all GPUs; the recipe says 32."),
-    lr:float=typer.Option(None, min=0, help="Peak learning rate; fast says 2e-4, published 2e-5."),
-    seed:int=typer.Option(None, help="Of the new weights and the order; the recipe says 42."),
-    precision:str=typer.Option(None, help="fp32, bf16 or fp16; fast takes the quickest that the device computes natively."),
-    processes:int=typer.Option(None, min=1, help="That share each batch; without it one per GPU, or one."),
-    limit:int=typer.Option(None, min=2, help="Only so many training articles, for a trial."),
-    resume:bool=typer.Option(False, "--resume", help="Go on where a stopped run was."),
-    overwrite:bool=typer.Option(False, "--overwrite", help="Replace an earlier run of ours.")):
-    "Fine-tune a model, judge it on the test articles, and write RUN/report.html."
+    data:Annotated[str, typer.Argument(help="Prepared folder, or name of a corpus.")],
+    out:Annotated[Path, typer.Option(help="Run folder to make.")],
+    model:Annotated[str, typer.Option(
+        help="Model to fine-tune: tinybert, a Hub id, a model folder, or tiny, which needs no download.")]="tinybert",
+    recipe:Annotated[str, typer.Option(help="Recipe: fast, or published, as in the source notebook.")]="fast",
+    processes:Annotated[int|None, typer.Option(min=1,
+        help="Number of processes that share each batch (default: one per GPU, one without a GPU).")]=None,
+    limit:_Limit=None,
+    resume:Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")]=False,
+    overwrite:_Overwrite=False,
+    max_length:_MaxLength=None,
+    epochs:Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
+        help="Passes over the training articles (default: fast 2, or as many as give 100 steps; published 3).")]=None,
+    batch_size:Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
+        help="Articles per step, over all processes (default: 32).")]=None,
+    lr:Annotated[float|None, typer.Option("--learning-rate", "--lr", min=0, rich_help_panel=_RECIPE,
+        help="Peak learning rate (default: fast 2e-4, published 2e-5).")]=None,
+    precision:Annotated[str|None, typer.Option(rich_help_panel=_RECIPE,
+        help="Precision: fp32, bf16 or fp16 (default: fast the fastest that the device computes natively, "
+             "published fp32).")]=None,
+    seed:Annotated[int|None, typer.Option(rich_help_panel=_RECIPE,
+        help="Seed of the new weights and of the order (default: 42).")]=None
+    )->None:
+    "Fine-tune a model, score it on the test articles, and write RUN/report.html."
     from fakenews_nb.error_analysis import finish_run
     from fakenews_nb.runtime import main_process_first
-    from fakenews_nb.training import RECIPES, finetune
-    if recipe not in RECIPES: raise DataError(f"no recipe is called {recipe!r}", where="--recipe", fix=f"one of {', '.join(RECIPES)}")
-    said = dict(max_length=max_length, epochs=epochs, min_steps=None if epochs is None else 0, batch_size=batch_size, learning_rate=lr, seed=seed, precision=precision)
-    chosen = replace(RECIPES[recipe], **{name: value for name, value in said.items() if value is not None})
+    from fakenews_nb.training import finetune
+    min_steps = None if epochs is None else 0
+    chosen = _chosen_recipe(recipe, max_length=max_length, epochs=epochs, min_steps=min_steps, batch_size=batch_size,
+        learning_rate=lr, seed=seed, precision=precision)
     with main_process_first(): folder = _prepared_folder(data, out, 42)
     run = finetune(folder, out, model, chosen, limit=limit, resume=resume, overwrite=overwrite, processes=processes)
-    if process_rank()[0]: return
+    rank, _ = process_rank()
+    if rank: return
     _print_scores(finish_run(run))
     notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
 
 # %% ../nbs/22_cli.ipynb #bc284331
-@app.command("evaluate", epilog="Examples:\n\nfakenews evaluate runs/first prepared\n\nfakenews evaluate runs/first sample --out elsewhere")
+def _articles_to_evaluate(
+    data:str, # a prepared folder, or a corpus's name
+    split:str, # of a prepared folder
+    path:str|None # where a named corpus lies
+    )->tuple: # the article table; the rules already applied to it, or None; names and values for the report
+    "Read the articles to evaluate on; `DataError` if there is no such split."
+    from fakenews_nb.cleaning import Rule
+    from fakenews_nb.data import load_articles
+    from fakenews_nb.error_analysis import _describe_data
+    from fakenews_nb.splits import SPLITS, load_prepared
+    if not Path(data).is_dir():
+        articles = load_articles(data, path)
+        about = {"source": data, "origin": articles.attrs["origin"], "evaluated on": f"all {len(articles):,} articles"}
+        return articles, None, about
+    if split not in SPLITS:
+        raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITS)}")
+    dataset, manifest = load_prepared(data)
+    rules = tuple(Rule(**rule) for rule in manifest["rules"])
+    return dataset[split].to_pandas(), rules, _describe_data(manifest) | {"evaluated on": split}
+
+@app.command("evaluate", epilog="Examples:\n\nfakenews evaluate runs/first prepared\n\n"
+    "fakenews evaluate runs/first sample --out elsewhere")
 @_guarded
 def _evaluate_command(
-    model:Path=typer.Argument(help="A run folder or a model folder."),
-    data:str=typer.Argument(help="A prepared folder, or a corpus's name: then all of its articles."),
-    split:str=typer.Option("test", help="Of a prepared folder: train, validation or test."),
-    path:str=typer.Option(None, help="Where a named corpus lies."),
-    out:Path=typer.Option(None, help="A new folder for predictions.parquet, scores.json and report.html."),
-    overwrite:bool=typer.Option(False, "--overwrite", help="Replace an earlier result of ours.")):
-    "Judge a model on a split or on a whole corpus."
-    from fakenews_nb.cleaning import Rule
+    model:_Model,
+    data:Annotated[str, typer.Argument(help="Prepared folder, or name of a corpus, of which all articles are used.")],
+    split:Annotated[str, typer.Option(help="Split of a prepared folder: train, validation or test.")]="test",
+    out:Annotated[Path|None, typer.Option(
+        help="Folder to make, with predictions.parquet, scores.json and report.html.")]=None,
+    overwrite:_Overwrite=False,
+    path:_Path=None
+    )->None:
+    "Score a model on a split or on a whole corpus."
     from fakenews_nb.core import _MADE_BY
-    from fakenews_nb.files import _claim_folder, new_folder, write_json
-    from fakenews_nb.data import load_articles
-    from fakenews_nb.models import _resolve_model_folder
-    from fakenews_nb.error_analysis import _describe_data, error_report
+    from fakenews_nb.error_analysis import error_report
     from fakenews_nb.evaluation import evaluate_predictions, predict, save_predictions
-    from fakenews_nb.splits import SPLITS, load_prepared
+    from fakenews_nb.files import _claim_folder, new_folder, write_json
+    from fakenews_nb.models import _resolve_model_folder
     if out: _claim_folder(out, "scores.json", overwrite)
-    if Path(data).is_dir():
-        if split not in SPLITS: raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITS)}")
-        dataset, manifest = load_prepared(data)
-        articles, about, rules = dataset[split].to_pandas(), _describe_data(manifest) | {"evaluated on": split}, tuple(Rule(**rule) for rule in manifest["rules"])
-    else:
-        articles, rules = load_articles(data, path), None
-        about = {"source": data, "origin": articles.attrs["origin"], "evaluated on": f"all {len(articles):,} articles"}
-    predictions = predict(_resolve_model_folder(model), articles, rules)
+    articles, rules, about = _articles_to_evaluate(data, split, path)
+    model_folder = _resolve_model_folder(model)
+    predictions = predict(model_folder, articles, rules)
     if out:
-        report = error_report(predictions, model=_resolve_model_folder(model), cleaned_by=rules, about={"model": model} | about)
+        report = error_report(predictions, model=model_folder, cleaned_by=rules, about={"model": model} | about)
         with new_folder(out, "scores.json", overwrite) as partial:
             save_predictions(predictions, partial/"predictions.parquet")
-            write_json({"made_by": _MADE_BY, "model": str(model), "data": about, "scores": report.save(partial/"report.html", title=f"Fake news detector on {Path(data).name}")}, partial/"scores.json")
+            scores = report.save(partial/"report.html", title=f"Fake news detector on {Path(data).name}")
+            contents = {"made_by": _MADE_BY, "model": str(model), "data": about, "scores": scores}
+            write_json(contents, partial/"scores.json")
     _print_scores(evaluate_predictions(predictions))
 
 # %% ../nbs/22_cli.ipynb #5eea6796
 @app.command("errors", epilog="Example:\n\nfakenews errors runs/first --top 10")
 @_guarded
 def _errors_command(
-    run:Path=typer.Argument(help="A run folder."),
-    top:int=typer.Option(20, min=1, help="So many at most, the most confident first.")):
-    "Print the misclassified test articles of a run, and where errors gather."
+    run:Annotated[Path, typer.Argument(help="Run folder.")],
+    top:Annotated[int, typer.Option(min=1, help="Largest number of articles, the most confident first.")]=20
+    )->None:
+    "Print the misclassified test articles of a run, and the slices where errors gather."
     from fakenews_nb.error_analysis import find_slices, misclassified
     from fakenews_nb.evaluation import load_predictions
     from fakenews_nb.training import load_run
     predictions = load_predictions(load_run(run).folder/"predictions"/"test.parquet")
     table = misclassified(predictions, top)
-    if not len(table): return print(f"none of the {len(predictions):,} test articles is misclassified")
-    print(table.assign(title=[title if len(title) <= 60 else title[:57] + "..." for title in table.title]).to_string(index=False))
-    slices = find_slices(predictions).head(5)
-    if len(slices): print("\nthe worst parts, each against the rest\n" + slices[["slice", "part", "n", "errors", "error_rate", "low", "high", "rest", "p_holm"]].round(3).to_string(index=False))
+    if not len(table):
+        print(f"none of the {len(predictions):,} test articles is misclassified")
+        return
+    shortened = [title if len(title) <= 60 else title[:57] + "..." for title in table.title]
+    print(table.assign(title=shortened).to_string(index=False))
+    slices = find_slices(predictions).head(5).drop(columns=["difference", "p"])
+    if len(slices): print("\nthe worst slices, each against the rest\n" + slices.round(3).to_string(index=False))
     notify(f"everything else: {run/'report.html'}")
 
 # %% ../nbs/22_cli.ipynb #24a39b80
-@app.command("transfer", epilog="Examples:\n\nfakenews transfer --train isot --test fakenewsamt,horne2017,liar --path ~/corpora --out abroad\n\n"
-    "fakenews transfer --train isot,liar --test fakenewsamt --model linear_svc --model char_svc+tinybert --path ~/corpora --out abroad\n\n"
-    "fakenews transfer --train isot,liar,horne2017 --leave-one-out --path ~/corpora --out one-out")
+@app.command("transfer", epilog="Examples:\n\n"
+    "fakenews transfer --train isot --test fakenewsamt,horne2017,liar --path ~/corpora --out matrix\n\n"
+    "fakenews transfer --train isot,liar --test fakenewsamt --model linear_svc --model char_svc+tinybert "
+    "--path ~/corpora --out matrix\n\n"
+    "fakenews transfer --train isot,liar,horne2017 --leave-one-corpus-out --path ~/corpora --out one-out")
 @_guarded
 def _transfer_command(
-    train:str=typer.Option(..., help="Corpora to train on, each in turn, separated by commas; isot+liar trains on both together."),
-    test:str=typer.Option(None, help="Corpora to test on, beside those trained on."),
-    model:list[str]=typer.Option(["linear_svc"], help="majority, linear_svc, char_svc, logistic, naive_bayes, engineered, an encoder, or several joined by +; may be given again."),
-    out:Path=typer.Option(..., help="The folder for transfer.csv, transfer.html and what is trained; used again if it is there."),
-    path:str=typer.Option(None, help="The folder in which the corpora lie."),
-    clean:str=typer.Option("standard", help="none, light, standard or strict."),
-    leave_one_corpus_out:bool=typer.Option(False, "--leave-one-out", help="Train on all the corpora but one, test on that one, in turn."),
-    share:float=typer.Option(.5, help="Share of real articles in an unlabelled batch, as you state it."),
-    limit:int=typer.Option(None, min=2, help="Training articles of an encoder, at most."),
-    test_limit:int=typer.Option(None, min=1, help="Test articles per corpus, at most."),
-    epochs:int=typer.Option(None, min=1, help="Passes of an encoder, at least; the recipe says 2."),
-    min_steps:int=typer.Option(None, min=0, help="Training steps of an encoder, at least: on a small corpus, epochs are added; the recipe says 100."),
-    max_length:int=typer.Option(None, min=8, help="Tokens an encoder reads; the recipe says 128."),
-    seed:int=typer.Option(42, help="Of the splits, the draws and the training.")):
-    "Train on one corpus, test on others: what is left of a score abroad."
+    train:Annotated[str, typer.Option(
+        help="Corpora to train on, each in turn, separated by commas; isot+liar trains on both together.")],
+    out:Annotated[Path, typer.Option(
+        help="Folder for transfer.csv, transfer.html and what is trained; reused if it exists.")],
+    test:Annotated[str|None, typer.Option(help="Corpora to test on, beside those trained on.")]=None,
+    model:Annotated[list[str]|None, typer.Option(
+        help="Model: majority, linear_svc, char_svc, logistic, naive_bayes, engineered, an encoder, "
+             "or several joined by +; may be repeated (default: linear_svc).")]=None,
+    clean:Annotated[str, typer.Option(help="Cleaning level: none, light, standard or strict.")]="standard",
+    leave_one_corpus_out:Annotated[bool, typer.Option("--leave-one-corpus-out",
+        help="Train on all corpora but one and test on that one, in turn.")]=False,
+    prior:Annotated[float, typer.Option(
+        help="Prior: the fraction of real articles in an unlabelled batch, as you state it.")]=.5,
+    test_limit:Annotated[int|None, typer.Option(min=1, help="Largest number of test articles per corpus.")]=None,
+    limit:_Limit=None,
+    path:Annotated[str|None, typer.Option(help="Folder in which the corpora lie.")]=None,
+    seed:Annotated[int, typer.Option(help="Seed of the splits, the resamples and the training.")]=42,
+    epochs:Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
+        help="Passes of an encoder over its training articles (default: 2).")]=None,
+    min_steps:Annotated[int|None, typer.Option(min=0, rich_help_panel=_RECIPE,
+        help="Training steps of an encoder at least: a small corpus gets more epochs (default: 100).")]=None,
+    max_length:Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
+        help="Tokens that an encoder reads of each article (default: 128).")]=None
+    )->None:
+    "Train on one corpus and test on others: the out-of-domain score."
     from fakenews_nb import transfer
     from fakenews_nb.core import _MADE_BY
-    from fakenews_nb.files import _claim_folder, new_file, write_json
     from fakenews_nb.data import load_articles
-    from fakenews_nb.training import RECIPES
+    from fakenews_nb.files import _claim_folder, new_file, write_json
     trains = list(_read_names(train))
-    names = list(dict.fromkeys([part for name in trains for part in name.split("+")] + list(_read_names(test))))
+    trained_on = [part for name in trains for part in name.split("+")]
+    names = list(dict.fromkeys([*trained_on, *_read_names(test)]))
     if leave_one_corpus_out: trains = transfer.leave_one_corpus_out(names)
+    models = model or ["linear_svc"]
+    recipe = _chosen_recipe("fast", epochs=epochs, min_steps=min_steps, max_length=max_length, seed=seed)
     _claim_folder(out, "transfer.json", overwrite=True)
-    said = dict(epochs=epochs, min_steps=min_steps, max_length=max_length, seed=seed)
-    recipe = replace(RECIPES["fast"], **{name: value for name, value in said.items() if value is not None})
-    corpora = {name: load_articles(name, path if name != "sample" else None) for name in names}
-    about = {"trained on": ", ".join(trains), "models": ", ".join(model), "cleaning": clean, "stated share of real": share, "epochs": recipe.epochs, "steps at least": recipe.min_steps, "tokens": recipe.max_length,
-        "training articles of an encoder": limit or "all", "test articles per corpus": test_limit or "all", "seed": seed}
+    corpora = {name: load_articles(name, None if name == "sample" else path) for name in names}
+    about = {"trained on": ", ".join(trains), "models": ", ".join(models), "cleaning": clean, "stated prior": prior,
+        "epochs": recipe.epochs, "steps at least": recipe.min_steps, "tokens": recipe.max_length,
+        "training articles of an encoder": limit or "all", "test articles per corpus": test_limit or "all",
+        "seed": seed}
     write_json({"made_by": _MADE_BY, **about}, out/"transfer.json")
-    matrix = transfer.transfer_matrix(model, corpora, out/"work", trains=trains, out_of_domain_only=leave_one_corpus_out, clean=clean, recipe=recipe, limit=limit, test_limit=test_limit, share=share, seed=seed)
+    matrix = transfer.transfer_matrix(models, corpora, out/"work", trains=trains,
+        out_of_domain_only=leave_one_corpus_out, clean=clean, recipe=recipe, limit=limit, test_limit=test_limit,
+        prior=prior, seed=seed)
     with new_file(out/"transfer.csv") as partial: matrix.to_csv(partial, index=False)
     transfer.save_transfer(matrix, out/"transfer.html", about)
-    print(matrix[["model", "train", "test", "n", "removed", "macro_f1", "batch_share", "batch_em", "roc_auc", "ece", "coverage_at_10", "note"]].round(3).to_string(index=False))
+    intervals = matrix.filter(regex="_(low|high)$").columns
+    print(matrix.drop(columns=intervals).round(3).to_string(index=False))
     notify(f"with intervals: {out/'transfer.csv'}; heat maps: {out/'transfer.html'}")
 
 # %% ../nbs/22_cli.ipynb #049c548b
-@app.command("predict", epilog='Examples:\n\nfakenews predict runs/first "The council met on Monday."\n\nfakenews predict runs/first --file news.csv --out judged.csv')
+@app.command("predict", epilog='Examples:\n\nfakenews predict runs/first "The council met on Monday."\n\n'
+    "fakenews predict runs/first --file news.csv --out verdicts.csv")
 @_guarded
 def _predict_command(
-    model:Path=typer.Argument(help="A run folder or a model folder."),
-    texts:list[str]=typer.Argument(None, metavar="[TEXT]...", help="Articles to judge."),
-    file:Path=typer.Option(None, help="A CSV, TSV, Parquet or JSON Lines file with columns text, title or both."),
-    out:Path=typer.Option(None, help="Where to write the file with its verdicts; without it they are printed as CSV."),
-    columns:str=typer.Option(None, help="Our names and the file's, such as title=headline,text=body."),
-    encoding:str=typer.Option("utf-8", help="Of text files."),
-    threshold:float=typer.Option(.5, help="Probability of fake from which the verdict is fake."),
-    overwrite:bool=typer.Option(False, "--overwrite", help="Replace OUT if it exists.")):
-    "Say whether articles read like fake or real news, and with what probability. It checks no facts."
-    from fakenews_nb.files import _check_table_path
+    model:_Model,
+    texts:Annotated[list[str]|None, typer.Argument(metavar="[TEXT]...", help="Articles to predict.")]=None,
+    file:Annotated[Path|None, typer.Option(
+        help="CSV, TSV, Parquet or JSON Lines file with columns text, title or both.")]=None,
+    out:Annotated[Path|None, typer.Option(
+        help="File to write, with the verdicts as further columns (default: CSV on standard output).")]=None,
+    threshold:Annotated[float, typer.Option(help="Probability of fake from which the verdict is fake.")]=.5,
+    overwrite:Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]=False,
+    columns:Annotated[str|None, typer.Option(rich_help_panel=_FILES,
+        help="Columns of the file by our names, such as title=headline,text=body.")]=None,
+    encoding:Annotated[str, typer.Option(rich_help_panel=_FILES, help="Encoding of a text file.")]="utf-8"
+    )->None:
+    "Say whether articles read like fake or real news, and with what probability. This checks no facts."
     from fakenews_nb.detector import Detector, predict_file
-    if bool(texts) == bool(file): raise DataError("give either texts or a file", fix='fakenews predict MODEL "a text", or fakenews predict MODEL --file news.csv --out judged.csv')
+    from fakenews_nb.files import _check_table_path
+    if bool(texts) == bool(file):
+        raise DataError("give either texts or a file",
+            fix='fakenews predict MODEL "a text", or fakenews predict MODEL --file news.csv --out verdicts.csv')
     if out and not file: raise DataError("--out goes with --file", fix="give the articles as a file")
     if out: _check_table_path(out)
     detector = Detector.load(model, threshold)
-    if file:
-        table = predict_file(detector, file, out, columns=_read_pairs(columns, "--columns"), encoding=encoding, overwrite=overwrite)
-        return notify(f"{len(table):,} articles judged: {out}") if out else print(table.to_csv(index=False), end="")
-    for text, verdict in zip(texts, detector.predict(texts).itertuples()): print(f"{verdict.label}\t{verdict.probability:.6f}\t{' '.join(text.split())[:80]}")
+    if file is None:
+        for text, verdict in zip(texts or [], detector.predict(texts or []).itertuples(), strict=True):
+            beginning = " ".join(text.split())[:80]
+            print(f"{verdict.label}\t{verdict.probability:.6f}\t{beginning}")
+        return
+    table = predict_file(detector, file, out, columns=_read_pairs(columns, "--columns"), encoding=encoding,
+        overwrite=overwrite)
+    if out: notify(f"{len(table):,} articles predicted: {out}")
+    else: print(table.to_csv(index=False), end="")
 
 # %% ../nbs/22_cli.ipynb #8d7bada3
+_DEMO_ARTICLES = (
+    "Officials in Corvale said on Monday that the water board would review the bus network.",
+    "You will not believe what the crooked water board is hiding from the people of Harborview!")
+
 @app.command("demo", epilog="Example:\n\nfakenews demo --out demo")
 @_guarded
 def _demo_command(
-    out:Path=typer.Option(Path("demo"), help="The folder to make; an earlier demo in it is replaced.")):
-    "Prepare the synthetic sample, train a tiny model, show its errors, judge one article, write report.html."
+    out:Annotated[Path, typer.Option(help="Folder to make; an earlier demo in it is replaced.")]=Path("demo")
+    )->None:
+    "Prepare the synthetic sample, train a tiny model, show its errors, predict two articles, write report.html."
     from fakenews_nb.detector import Detector
     from fakenews_nb.error_analysis import finish_run, misclassified
     from fakenews_nb.evaluation import load_predictions
     from fakenews_nb.splits import prepare
-    from fakenews_nb.training import RECIPES, finetune
-    notify("The main job on the built-in sample. It is synthetic: the scores say that everything works, and nothing about real news.\n")
+    from fakenews_nb.training import finetune
+    notify("The main job on the built-in sample. The sample is synthetic: "
+        "the scores show that everything works, and nothing about real news.\n")
     prepare("sample", out/"data", overwrite=True)
-    notify("\nFine-tuning a tiny BERT made on the spot")
-    run = finetune(out/"data", out/"run", "tiny", replace(RECIPES["fast"], epochs=8, learning_rate=2e-3, max_length=256, precision="fp32"), overwrite=True)
+    notify("\nFine-tuning a tiny BERT, made on the spot")
+    recipe = _chosen_recipe("fast", epochs=8, learning_rate=2e-3, max_length=256, precision="fp32")
+    run = finetune(out/"data", out/"run", "tiny", recipe, overwrite=True)
     notify("\nThe test articles")
     _print_scores(finish_run(run))
     table = misclassified(load_predictions(out/"run"/"predictions"/"test.parquet"), 5)
     if len(table): print(table[["title", "true", "predicted", "confidence", "id"]].to_string(index=False))
-    text = "You will not believe what the crooked water board is hiding from the people of Harborview!"
-    verdict = Detector.load(out/"run").predict(text).iloc[0]
-    print(f'\n"{text}"\n{verdict.label} ({verdict.probability:.3f})')
+    verdicts = Detector.load(out/"run").predict(_DEMO_ARTICLES)
+    for text, verdict in zip(_DEMO_ARTICLES, verdicts.itertuples(), strict=True):
+        print(f'\n"{text}"\n{verdict.label} ({verdict.probability:.2f})')
     notify(f"\nOpen {out/'run'/'report.html'} in a browser. Next: fakenews prepare isot --path FOLDER --out prepared")

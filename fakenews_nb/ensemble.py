@@ -10,48 +10,68 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .cleaning import Rule
 from .core import _LazyModule
 from .evaluation import Classifier, Predictions, predict
 
-if TYPE_CHECKING: import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['AveragingEnsemble', 'fit_ensemble']
+__all__ = ['fit_ensemble', 'AveragingEnsemble']
 
 # %% ../nbs/19_ensemble.ipynb #8e682593
+def fit_ensemble(
+    members:list[Classifier], # at least one, see `evaluation.Classifier`
+    validation:pd.DataFrame, # the article table of the validation articles, with both classes
+    cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to the articles; None: none
+    )->AveragingEnsemble: # ready to predict
+    "Make an averaging ensemble of classifiers, scaled and calibrated on validation articles."
+    from sklearn.linear_model import LogisticRegression
+    predictions = [predict(member, validation, cleaned_by) for member in members]
+    scales = tuple(_scale(member.log_odds) for member in predictions)
+    mean = _mean_log_odds(predictions, scales)
+    labels = validation.label.to_numpy(dtype=int)
+    curve = LogisticRegression().fit(mean[:, None], labels)
+    slope = float(curve.coef_[0, 0])
+    intercept = float(curve.intercept_[0])
+    return AveragingEnsemble(tuple(members), scales, slope, intercept)
+
+def _scale(
+    log_odds:np.ndarray # shape (articles,): of one member
+    )->float: # above 0
+    "The standard deviation of a member's log odds; 1 if they are all equal."
+    return float(log_odds.std()) or 1.
+
+def _mean_log_odds(
+    predictions:list[Predictions], # one per member, all of the same articles
+    scales:tuple[float, ...] # one per member
+    )->np.ndarray: # shape (articles,)
+    "The mean of the members' scaled log odds."
+    members = zip(predictions, scales, strict=True)
+    return np.mean([member.log_odds/scale for member, scale in members], axis=0)
+
+# %% ../nbs/19_ensemble.ipynb #eb3840ee
 @dataclass(frozen=True)
 class AveragingEnsemble:
-    "Several classifiers averaged on the log-odds scale."
-    members:tuple # of classifiers, see `evaluation.Classifier`
-    scales:tuple # what each member's log odds are divided by
-    slope:float # of the logistic curve
-    offset:float # of the logistic curve
+    "Classifiers whose scaled log odds are averaged; itself a `Classifier`."
+    members:tuple[Classifier, ...] # the classifiers to average
+    scales:tuple[float, ...] # what each member's log odds are divided by
+    slope:float # of the logistic curve from the mean to the log odds of real
+    intercept:float # of the same curve
 
     def predict_logits(self,
         articles:pd.DataFrame, # the article table
-        cleaned_by:tuple|None=None # the rules already applied to it; None: none were
-        )->np.ndarray: # shape (articles, 2), in the order of `articles`
-        "Ask every member, and average."
-        return self.combine([predict(member, articles, cleaned_by) for member in self.members]).logits
+        cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to the articles; None: none
+        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of `articles`
+        "Predict the articles with every member, and average."
+        predictions = [predict(member, articles, cleaned_by) for member in self.members]
+        return self.combine(predictions).logits
 
     def combine(self,
-        predictions:list # the members' `Predictions` on the same articles
-        )->Predictions: # in the same order
-        "Average predictions that the members made before."
-        scaled = [member.log_odds/scale for member, scale in zip(predictions, self.scales, strict=True)]
-        mean = np.mean(scaled, axis=0)
-        return Predictions.from_log_odds(predictions[0].articles, self.slope*mean + self.offset)
-
-def fit_ensemble(
-    members:list, # of classifiers, see `evaluation.Classifier`
-    validation:pd.DataFrame, # validation articles
-    cleaned_by:tuple|None=None # the rules already applied to them
-    )->AveragingEnsemble: # ready to predict
-    "Scale each member by its spread on the validation articles, and calibrate the mean."
-    from sklearn.linear_model import LogisticRegression
-    log_odds = [predict(member, validation, cleaned_by).log_odds for member in members]
-    scales = tuple(float(values.std()) or 1. for values in log_odds)
-    mean = np.mean([values/scale for values, scale in zip(log_odds, scales)], axis=0)
-    curve = LogisticRegression().fit(mean[:, None], validation.label.to_numpy(dtype=int))
-    return AveragingEnsemble(tuple(members), scales, float(curve.coef_[0, 0]), float(curve.intercept_[0]))
+        predictions:list[Predictions] # one per member, in the order of `members`, all of the same articles
+        )->Predictions: # of the same articles, in the same order
+        "Average predictions that the members have already made."
+        mean = _mean_log_odds(predictions, self.scales)
+        return Predictions.from_log_odds(predictions[0].articles, self.slope*mean + self.intercept)

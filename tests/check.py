@@ -12,26 +12,43 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-ABREAST = min(2, os.cpu_count() or 1) # notebooks at a time, each on one thread
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore::FutureWarning"}
+ABREAST = min(2, os.cpu_count() or 1)  # notebooks at a time, each on one thread
+TIMEOUT = 3600  # seconds for one check: several times what a quiet machine needs
+# One thread for each process: several processes with several threads each slow each other down many times.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore::FutureWarning"}
+HOUSE = ("nbs", "fakenews_nb")
+HOUSE_FILES = ("settings.ini", "setup.py", "README.md")
+NOT_CLONED = (".venv*", ".git", "demo", "_docs", "_proc", "build", "dist", "*.egg-info", "__pycache__", ".*_cache")
 
 
-def call(*command, cwd=ROOT, timeout=1500, **settings):
-    "Run a command and give what it printed; `AssertionError` with all of it if it fails."
-    env = {**os.environ, **OFFLINE, **settings, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
-    if done.returncode: raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout[-8000:]}\n{done.stderr[-8000:]}")
+def call(*command, cwd=ROOT):
+    "Run a command and return what it printed; `AssertionError` with the end of it if it fails."
+    env = {**os.environ, **ENVIRONMENT, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    words = [str(part) for part in command]
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT)
+    if done.returncode:
+        printed = f"{done.stdout[-8000:]}\n{done.stderr[-8000:]}"
+        raise AssertionError(f"{' '.join(words)} ended with {done.returncode}\n{printed}")
     return done.stdout
 
 
 def step(name, work):
-    "Run one check and say how long it took; how many passed and failed: itself, or what it counted."
+    "Run one check and print how long it took; returns how many passed and failed: itself, or what it counted."
     start = time.perf_counter()
     try: passed, failed, shown = work() or (1, 0, "")
-    except Exception as error: passed, failed, shown = 0, 1, error
-    print(f"{'FAILED' if failed else 'passed'}  {name}  ({time.perf_counter() - start:.0f} s)" + (f"\n{shown}" if shown else ""), flush=True)
+    except Exception as error: passed, failed, shown = 0, 1, str(error)
+    seconds = time.perf_counter() - start
+    outcome = "FAILED" if failed else "passed"
+    print(f"{outcome}  {name}  ({seconds:.0f} s)", *filter(None, [shown]), sep="\n", flush=True)
     return passed, failed
 
+
+# ---- the notebooks, the library and README agree ---------------------------------------------------------------------
 
 def readme():
     "README.md as nbs/index.ipynb says it: hidden cells, directives and unwanted outputs left out."
@@ -43,45 +60,61 @@ def readme():
     for cell in notebook.cells:
         if cell.cell_type != "code": continue
         if "#| output: false" in cell.source: cell.outputs = []
-        cell.source = "\n".join(line for line in cell.source.splitlines() if not line.startswith("#|")).strip()
+        lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
+        cell.source = "\n".join(lines).strip()
     text, _ = MarkdownExporter().from_notebook_node(notebook)
     return "<!-- made from nbs/index.ipynb by make readme -->\n\n" + text.strip() + "\n"
 
 
-def notebook(path):
-    "Run every cell of a notebook that needs nothing this machine lacks."
-    call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print", OMP_NUM_THREADS="1")
+def copy_house(folder):
+    "Copy the files that nbdev reads and writes."
+    ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+    for name in HOUSE: shutil.copytree(ROOT/name, folder/name, ignore=ignored)
+    for name in HOUSE_FILES: shutil.copy(ROOT/name, folder/name)
 
 
-def copy_of_house(folder):
-    "The files that nbdev reads and writes, in another place."
-    for name in ("nbs", "fakenews_nb"): shutil.copytree(ROOT/name, folder/name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    for name in ("settings.ini", "setup.py", "README.md"): shutil.copy(ROOT/name, folder/name)
+def relative_files(folder, pattern): return {str(path.relative_to(folder)) for path in folder.rglob(pattern)}
 
 
-def same_files(folder, name, pattern):
+def check_same_files(folder, name, pattern):
     "The files of a folder here and in the copy are the same, and there are as many."
-    here, there = ({str(path.relative_to(base)) for path in (base/name).rglob(pattern)} for base in (ROOT, folder))
-    changed = sorted(here ^ there) + [path for path in sorted(here & there) if not filecmp.cmp(ROOT/path, folder/path, shallow=False)]
-    assert here and not changed, f"differ: {', '.join(changed)}"
+    here, there = relative_files(ROOT/name, pattern), relative_files(folder/name, pattern)
+    changed = sorted(here ^ there)
+    for path in sorted(here & there):
+        if not filecmp.cmp(ROOT/name/path, folder/name/path, shallow=False): changed.append(path)
+    assert here
+    assert not changed, f"differ: {', '.join(changed)}"
 
 
 def notebooks_clean():
     with tempfile.TemporaryDirectory() as folder:
-        copy_of_house(Path(folder))
+        copy_house(Path(folder))
         call("nbdev_clean", cwd=folder)
-        same_files(Path(folder), "nbs", "*.ipynb")
+        check_same_files(Path(folder), "nbs", "*.ipynb")
 
 
 def library_in_sync():
     with tempfile.TemporaryDirectory() as folder:
-        copy_of_house(Path(folder))
+        copy_house(Path(folder))
         call("nbdev_export", cwd=folder)
-        same_files(Path(folder), "fakenews_nb", "*.py")
+        check_same_files(Path(folder), "fakenews_nb", "*.py")
 
 
 def readme_in_sync():
-    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(), "README.md is not what nbs/index.ipynb says: make readme"
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(), "README.md is out of date: make readme"
+
+
+# ---- linters, notebooks, tests, wheel --------------------------------------------------------------------------------
+
+def ruff(): call("ruff", "check", "--no-cache", "--output-format", "concise")
+
+
+def mypy(): call("mypy")
+
+
+def notebook(path):
+    "Run every cell of a notebook that needs nothing this machine lacks."
+    call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print")
 
 
 def pytests():
@@ -94,46 +127,68 @@ def pytests():
             output = str(error)
         suite = ET.parse(report).getroot().find("testsuite").attrib
     failed, skipped = int(suite["failures"]) + int(suite["errors"]), int(suite["skipped"])
-    return int(suite["tests"]) - failed - skipped, failed, output if failed else f"        {suite['tests']} tests, {skipped} skipped"
+    summary = f"        {suite['tests']} tests, {skipped} skipped"
+    return int(suite["tests"]) - failed - skipped, failed, output if failed else summary
 
 
 def wheel_in_empty_environment():
     "Build the wheel, install it with its runtime requirements alone, then ask for help, train, and predict."
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copytree(ROOT, folder/"clone", ignore=shutil.ignore_patterns(".venv", ".git", "demo", "_docs", "_proc", "build", "dist", "*.egg-info", "__pycache__"))
+        shutil.copytree(ROOT, folder/"clone", ignore=shutil.ignore_patterns(*NOT_CLONED))
         call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder/"clone")
         call(sys.executable, "-m", "venv", folder/"venv")
         python = folder/"venv"/"bin"/"python"
-        call(python, "-m", "pip", "install", "--quiet", "-c", ROOT/"constraints.txt", next(folder.glob("*.whl")))
+        wheel = next(folder.glob("*.whl"))
+        call(python, "-m", "pip", "install", "--quiet", "-c", ROOT/"constraints.txt", wheel)
         installed = call(python, "-m", "pip", "list", "--format=freeze").lower()
-        for name in ("nbdev", "fastcore", "jupyterlab"): assert f"{name}==" not in installed, f"{name} came in with the runtime requirements"
-        fakenews = folder/"venv"/"bin"/"fakenews"
+        for name in ("nbdev", "fastcore", "jupyterlab", "ruff", "mypy"):
+            assert f"{name}==" not in installed, f"{name} came in with the runtime requirements"
+        fakenews, data, run = folder/"venv"/"bin"/"fakenews", folder/"data", folder/"run"
         assert "prepare" in call(fakenews, "--help", cwd=folder)
-        call(fakenews, "prepare", "sample", "--out", folder/"data", cwd=folder)
-        call(fakenews, "train", folder/"data", "--model", "tiny", "--limit", "64", "--epochs", "1", "--max-length", "32", "--out", folder/"run", cwd=folder)
-        assert call(fakenews, "predict", folder/"run", "The council met on Monday.", cwd=folder).split()[0] in ("fake", "real")
+        call(fakenews, "prepare", "sample", "--out", data, cwd=folder)
+        quick = ("--model", "tiny", "--limit", "64", "--epochs", "1", "--max-length", "32")
+        call(fakenews, "train", data, *quick, "--out", run, cwd=folder)
+        assert (run/"report.html").is_file()
+        answer = call(fakenews, "predict", run, "The council met on Monday.", cwd=folder)
+        assert answer.split()[0] in ("fake", "real")
+
+
+def notebook_steps():
+    "A check for each notebook."
+    for path in sorted((ROOT/"nbs").rglob("*.ipynb")):
+        yield f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: notebook(path)
 
 
 BEFORE = [
     ("notebooks are clean", notebooks_clean),
     ("the library is in sync with the notebooks", library_in_sync),
     ("README is in sync with nbs/index.ipynb", readme_in_sync),
+    ("ruff", ruff),
+    ("mypy", mypy),
 ]
-NOTEBOOKS = [(f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: notebook(path)) for path in sorted((ROOT/"nbs").rglob("*.ipynb"))]
 AFTER = [
     ("pytest tests", pytests),
     ("the wheel and its runtime requirements suffice", wheel_in_empty_environment),
 ]
 
+
+def main(words):
+    "Run the checks whose names hold one of the words; all of them if there are none."
+    counts = []
+    for steps, abreast in ((BEFORE, 1), (list(notebook_steps()), ABREAST), (AFTER, 1)):
+        chosen = [(name, work) for name, work in steps if not words or any(word in name for word in words)]
+        with ThreadPoolExecutor(abreast) as pool:
+            futures = [pool.submit(step, name, work) for name, work in chosen]
+            counts += [future.result() for future in futures]
+    passed, failed = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0 or not counts
+
+
 if __name__ == "__main__":
     os.chdir(ROOT)
-    if "--write-readme" in sys.argv: sys.exit((ROOT/"README.md").write_text(readme(), encoding="utf-8") and None)
-    asked = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
-    counts = []
-    for steps, abreast in ((BEFORE, 1), (NOTEBOOKS, ABREAST), (AFTER, 1)):
-        steps = [(name, work) for name, work in steps if not asked or any(word in name for word in asked)]
-        with ThreadPoolExecutor(abreast) as pool: counts += pool.map(step, *zip(*steps)) if steps else []
-    passed, failed = map(sum, zip(*counts)) if counts else (0, 0)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(failed > 0 or not counts)
+    if "--write-readme" in sys.argv:
+        (ROOT/"README.md").write_text(readme(), encoding="utf-8")
+        sys.exit()
+    sys.exit(main([arg for arg in sys.argv[1:] if not arg.startswith("-")]))

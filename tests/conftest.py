@@ -9,19 +9,21 @@ import pytest
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FAKENEWS_SHARED", ROOT.parent/"shared"/"data"))
+ONE_THREAD = {"OMP_NUM_THREADS": "1", **os.environ}
 COMMAND = Path(sys.executable).parent/"fakenews"
 
 
 def fakenews(*args, code=0):
     "Run the installed command; returns what it printed on standard output and on standard error."
-    done = subprocess.run([str(COMMAND), *map(str, args)], capture_output=True, text=True, timeout=300)
+    command = [str(COMMAND), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=ONE_THREAD)
     assert done.returncode == code, f"ended with {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
     return done.stdout, done.stderr
 
 
 @pytest.fixture
 def here(capsys):
-    "The same command in this process, which saves loading torch for every call; returns code, standard output, standard error."
+    "The same command in this process, which saves loading torch; returns code, standard output, standard error."
     from fakenews_nb.cli import main
 
     def run(*args):
@@ -46,6 +48,7 @@ def run_folder(tmp_path_factory, prepared):
     "A finished run of the fast recipe."
     from fakenews_nb.cli import main
     folder = tmp_path_factory.mktemp("runs")/"run"
-    with pytest.raises(SystemExit) as end: main(["train", str(prepared), "--model", "tiny", "--epochs", "6", "--lr", "3e-3", "--max-length", "128", "--out", str(folder)])
+    options = ["--model", "tiny", "--epochs", "6", "--lr", "3e-3", "--max-length", "128"]
+    with pytest.raises(SystemExit) as end: main(["train", str(prepared), *options, "--out", str(folder)])
     assert not end.value.code
     return folder

@@ -1,4 +1,4 @@
-"The audit as a user calls it: exit codes, real findings, and input that is not fit for it."
+"The audit as a user calls it: exit codes, findings on real corpora, and input that cannot be audited."
 import json
 
 import pandas as pd
@@ -6,53 +6,123 @@ import pytest
 from conftest import SHARED
 
 NEEDS = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the folder {SHARED.name} is not there")
-ROWS = "title,text,label\n" + "".join(f"Title {i},{word} {i} spoke of item {i * 7} to the council {i % 5}.,{i % 2}\n" for i in range(120) for word in ["Speaker"])
+HEADER = "title,text,label\n"
 
 
-def test_strict_decides_the_exit_code(here, tmp_path):
-    code, out, error = here("audit", "sample", "--no-levels", "--strict", "--out", tmp_path/"a.html", "--out", tmp_path/"a.json")
-    assert code == 1 and "northwire" in out and "What to do" in out and "a.html" in error
-    found = json.loads((tmp_path/"a.json").read_text())
-    assert not found["passed"] and len(found["verdict"]) == 3 and found["shortcuts"][0]["verdict"] == "giveaway"
-    assert here("audit", "sample", "--no-levels")[0] == 0, "without --strict a finding is no failure"
-    assert here("audit", "sample", "--no-levels", "--strict", "--clean", "standard", "--split", "grouped")[0] == 0
-    assert here("audit", "sample", "--no-levels", "--out", tmp_path/"a.txt")[0] == 2
+def csv_of(rows):
+    "A CSV file's text."
+    return HEADER + "".join(f"{row}\n" for row in rows)
 
 
-@pytest.mark.parametrize("name, content, code, words", [
-    ("corrupted", b"title,text,label\n\x00\xff\xfe,1\n", 2, ["a.csv"]),
-    ("empty", b"", 2, ["empty", "a.csv"]),
-    ("no rows", b"title,text,label\n", 2, ["no rows", "a.csv"]),
-    ("one class", ROWS.replace(",0\n", ",1\n").encode(), 2, ["0 fake articles", "a.csv"]),
-    ("five rows", "\n".join(ROWS.splitlines()[:6]).encode(), 2, ["at least 7", "a.csv"]),
-    ("all copies", ("title,text,label\n" + "".join(f"A,The same body.,{i % 2}\n" for i in range(100))).encode(), 0, ["repeat a training article", "100.0 %"]),
-    ("no words", ("title,text,label\n" + "".join(f"?,,{i % 2}\n" for i in range(100))).encode(), 0, ["No single feature"]),
-    ("nothing wrong", ROWS.encode(), 0, ["No single feature"]),
+def ordinary_rows(n=120, labels=(0, 1)):
+    "Articles that differ, of alternating classes."
+    for i in range(n):
+        label = labels[i % len(labels)]
+        yield f"Title {i},Speaker {i} spoke of item {i*7} to the council {i % 5}.,{label}"
+
+
+SAME_TEXT = csv_of(f"A title,The same body.,{i % 2}" for i in range(100))
+NO_WORDS = csv_of(f"?,,{i % 2}" for i in range(100))
+ORDINARY = csv_of(ordinary_rows())
+
+
+def test_strict_exits_with_1_and_writes_both_reports(here, tmp_path):
+    page, data = tmp_path/"a.html", tmp_path/"a.json"
+    code, out, error = here("audit", "sample", "--no-levels", "--strict", "--out", page, "--out", data)
+    assert code == 1
+    assert "northwire" in out
+    assert "What to do" in out
+    assert "a.html" in error
+    report = json.loads(data.read_text())
+    assert not report["passed"]
+    assert len(report["summary"]) == 3
+    assert report["shortcuts"][0]["severity"] == "giveaway"
+
+
+def test_findings_are_no_failure_without_strict(here):
+    assert here("audit", "sample", "--no-levels")[0] == 0
+
+
+def test_strict_passes_clean_data(here):
+    code, *_ = here("audit", "sample", "--no-levels", "--strict", "--clean", "standard", "--split", "grouped")
+    assert code == 0
+
+
+def test_the_json_report_uses_the_names_of_the_fields(here, tmp_path):
+    here("audit", "sample", "--no-levels", "--out", tmp_path/"a.json")
+    report = json.loads((tmp_path/"a.json").read_text())
+    assert list(report) == ["made_by", "about", "passed", "summary", "advice", "duplicates", "duplicate_examples",
+        "shortcuts", "partial_inputs", "levels", "split_summary", "adversarial_auc", "versions"]
+    assert set(report["shortcuts"][0]) == {"feature", "kind", "column", "in_fake", "in_real", "unit", "auc", "low",
+        "high", "purity", "coverage", "points_to", "aliases", "severity", "example"}
+
+
+def test_a_report_of_another_format_is_refused_before_the_work(here, tmp_path):
+    code, out, error = here("audit", "sample", "--no-levels", "--out", tmp_path/"a.txt")
+    assert code == 2
+    assert ".html or .json" in error
+    assert out == ""
+
+
+@pytest.mark.parametrize("content, words", [
+    pytest.param(b"title,text,label\n\x00\xff\xfe,1\n", ["a.csv"], id="corrupted"),
+    pytest.param(b"", ["empty", "a.csv"], id="empty"),
+    pytest.param(HEADER.encode(), ["no rows", "a.csv"], id="no rows"),
+    pytest.param(csv_of(ordinary_rows(labels=(1,))).encode(), ["0 fake articles", "a.csv"], id="one class"),
+    pytest.param(csv_of(ordinary_rows(n=5)).encode(), ["at least 7", "a.csv"], id="five rows"),
 ])
-def test_unfit_input(here, tmp_path, name, content, code, words):
+def test_input_that_cannot_be_audited(here, tmp_path, content, words):
     (tmp_path/"a.csv").write_bytes(content)
-    found, out, error = here("audit", tmp_path/"a.csv", "--no-levels", "--out", tmp_path/"a.html")
-    assert found == code and "Traceback" not in out + error, (out, error)
-    for word in words: assert word in out + error, (word, out, error)
-    assert (tmp_path/"a.html").exists() == (code == 0)
+    code, out, error = here("audit", tmp_path/"a.csv", "--no-levels", "--out", tmp_path/"a.html")
+    assert code == 2
+    assert "Traceback" not in out + error
+    for word in words: assert word in out + error
+    assert not (tmp_path/"a.html").exists()
 
 
-def test_copies_of_one_text_cannot_be_split_by_group(here, tmp_path):
-    (tmp_path/"a.csv").write_text("title,text,label\n" + "".join(f"A,The same body.,{i % 2}\n" for i in range(100)))
+@pytest.mark.parametrize("content, words", [
+    pytest.param(SAME_TEXT, ["duplicate a training article", "100.0 %"], id="only duplicates"),
+    pytest.param(NO_WORDS, ["No single feature", "no words"], id="no words"),
+    pytest.param(ORDINARY, ["No single feature"], id="nothing wrong"),
+])
+def test_unusual_input_that_can_be_audited(here, tmp_path, content, words):
+    (tmp_path/"a.csv").write_text(content)
+    code, out, error = here("audit", tmp_path/"a.csv", "--no-levels", "--out", tmp_path/"a.html")
+    assert code == 0
+    assert "Traceback" not in out + error
+    for word in words: assert word in out
+    assert (tmp_path/"a.html").exists()
+
+
+def test_articles_with_one_text_cannot_be_split_by_group(here, tmp_path):
+    (tmp_path/"a.csv").write_text(SAME_TEXT)
     code, _, error = here("audit", tmp_path/"a.csv", "--split", "grouped")
-    assert code == 2 and "that differ" in error
+    assert code == 2
+    assert "that differ" in error
+
+
+ISOT_GIVEAWAYS = [
+    ("text", "reuters"),
+    ("text", "right single quotation mark"),
+    ("text", "left double quotation mark"),
+    ("text", "featured image"),
+    ("text", "pic twitter"),
+    ("title", "starts with whitespace"),
+    ("date", "ends with whitespace"),
+    ("subject", "subject"),
+]
 
 
 @NEEDS
 def test_isot_raw_and_cleaned():
     from fakenews_nb.audit import run_audit
-    raw = run_audit(SHARED/"isot", levels=False)
-    for where, what in (("text", "reuters"), ("text", "right single quotation mark"), ("text", "left double quotation mark"), ("text", "featured image"), ("text", "pic twitter"),
-                        ("title", "starts with a blank"), ("date", "ends with a blank"), ("subject", "subject")):
-        named = raw.giveaways[raw.giveaways["where"] == where]
-        assert (named.what + "; " + named["also"]).str.contains(what, regex=False).any(), what
-    cleaned = run_audit(SHARED/"isot", clean="standard", levels=False)
-    assert not cleaned.giveaways["where"].isin(["title", "text"]).any() and set(cleaned.giveaways["where"]) == {"subject", "date"}
+    raw = run_audit(SHARED/"isot", levels=False).giveaways
+    for column, name in ISOT_GIVEAWAYS:
+        rows = raw[raw.column == column]
+        names = rows.feature + "; " + rows.aliases
+        assert names.str.contains(name, regex=False).any(), name
+    cleaned = run_audit(SHARED/"isot", clean="standard", levels=False).giveaways
+    assert set(cleaned.column) == {"subject", "date"}
 
 
 @NEEDS
@@ -63,24 +133,36 @@ def test_title_index_published_and_grouped():
     titles = load_articles("isot", SHARED/"isot_titles")
     published, grouped = split_stratified(titles), split_grouped(titles)
     counts, _ = find_duplicates(published["train"], published["test"])
-    assert (counts["test articles that are copies of training articles"], counts["test articles that are near-copies of training articles"]) == (1211, 4)
-    assert not len(find_duplicates(grouped["train"], pd.concat([grouped["validation"], grouped["test"]], ignore_index=True))[1])
+    assert counts["test articles that are exact duplicates of a training article"] == 1211
+    assert counts["test articles that are near-duplicates of a training article"] == 4
+    held_out = pd.concat([grouped["validation"], grouped["test"]], ignore_index=True)
+    _, examples = find_duplicates(grouped["train"], held_out)
+    assert not len(examples)
     assert [len(part) for part in grouped.values()] == [31429, 6734, 6735]
 
 
 @NEEDS
-@pytest.mark.parametrize("name, rows, real", [("liar", 12836, 7167), ("covid_constraint2021", 10700, 5600), ("fakenewsamt", 480, 240), ("horne2017", 251, 128)])
+@pytest.mark.parametrize("name, rows, real", [
+    ("liar", 12836, 7167),
+    ("covid_constraint2021", 10700, 5600),
+    ("fakenewsamt", 480, 240),
+    ("horne2017", 251, 128),
+])
 def test_real_corpora(name, rows, real):
     from fakenews_nb.data import load_articles
     articles = load_articles(name, SHARED)
-    assert len(articles) == rows and articles.label.sum() == real and articles.published_label.notna().all()
+    assert len(articles) == rows
+    assert articles.label.sum() == real
+    assert articles.published_label.notna().all()
 
 
 @NEEDS
-def test_no_real_covid_tweet_holds_a_comma():
-    "The audit found this; the corpus's card and the audit's chapter say it."
+def test_no_real_covid_tweet_contains_a_comma():
+    "The audit found this; the chapters data and audit state it."
     from fakenews_nb.audit import run_audit
     from fakenews_nb.data import load_articles
-    commas = load_articles("covid_constraint2021", SHARED).pipe(lambda tweets: tweets.text.str.contains(",", regex=False).groupby(tweets.label).sum())
-    assert commas.to_dict() == {0: 922, 1: 0}
-    assert run_audit("covid_constraint2021", SHARED, levels=False).giveaways.what.tolist() == [", (comma)"]
+    tweets = load_articles("covid_constraint2021", SHARED)
+    has_comma = tweets.text.str.contains(",", regex=False)
+    assert has_comma.groupby(tweets.label).sum().to_dict() == {0: 922, 1: 0}
+    giveaways = run_audit("covid_constraint2021", SHARED, levels=False).giveaways
+    assert giveaways.feature.tolist() == [", (comma)"]

@@ -1,24 +1,33 @@
-"Predictions stay in the data set's order under the fast recipe, although training and prediction batch by length."
+"Predictions stay in the order of the data set under the fast recipe, although training and prediction batch by length."
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
+
 from fakenews_nb import evaluation
 from fakenews_nb.cleaning import RULES
 from fakenews_nb.evaluation import load_predictions, predict
-from fakenews_nb.models import load_classifier
-from fakenews_nb.tokenization import article_texts
+from fakenews_nb.models import _make_tiny, load_classifier
+from fakenews_nb.tokenization import article_texts, make_collator, tokenize
+from fakenews_nb.training import RECIPES, _make_trainer, _training_arguments
 
 
-def check_order(predictions, prepared, model):
-    "Each stored logit is the one that transformers alone computes for that very article, one at a time."
+def check_order(predictions, prepared, model_folder):
+    "Each logit is the one that transformers alone computes for that very article, one article at a time."
     test = pd.read_parquet(prepared/"test.parquet")
-    assert predictions.articles.id.tolist() == test.id.tolist() and predictions.labels.tolist() == test.label.tolist()
-    classifier, tokenizer = load_classifier(model)
-    texts = article_texts(test)
+    assert predictions.articles.id.tolist() == test.id.tolist()
+    assert predictions.labels.tolist() == test.label.tolist()
+    model, tokenizer = load_classifier(model_folder)
+    logits = []
     with torch.inference_mode():
-        alone = np.concatenate([classifier(**tokenizer(text, truncation=True, return_tensors="pt")).logits.numpy() for text in texts])
-    assert np.abs(predictions.logits - alone).max() < 1e-4, "a prediction belongs to another article"
+        for text in article_texts(test):
+            inputs = tokenizer(text, truncation=True, return_tensors="pt")
+            logits.append(model(**inputs).logits.numpy())
+    difference = np.abs(predictions.logits - np.concatenate(logits))
+    assert difference.max() < 1e-4, "a prediction belongs to another article"
 
 
 def test_predictions_in_order(run_folder, prepared):
@@ -33,20 +42,19 @@ def test_the_check_notices_grouped_order(run_folder, prepared, monkeypatch):
         return in_order(model, tokenizer, sorted(ids, key=len, reverse=True), *args, **settings)
     monkeypatch.setattr(evaluation, "predict_logits", grouped)
     test = pd.read_parquet(prepared/"test.parquet")
+    predictions = predict(run_folder/"model", test, RULES)
     with pytest.raises(AssertionError, match="another article"):
-        check_order(predict(run_folder/"model", test, RULES), prepared, run_folder/"model")
+        check_order(predictions, prepared, run_folder/"model")
 
 
 def test_trainer_evaluates_in_order(prepared, tmp_path):
-    "The Trainer of the fast recipe groups training batches only: its own predict() keeps the order too."
-    from datasets import Dataset
-    from dataclasses import replace
-    from fakenews_nb.models import _make_tiny
-    from fakenews_nb.tokenization import make_collator, tokenize
-    from fakenews_nb.training import RECIPES, _make_trainer, _training_arguments
+    "The Trainer of the fast recipe groups training batches only: its own `predict()` keeps the order too."
     articles = pd.read_parquet(prepared/"test.parquet")
     model, tokenizer = _make_tiny(article_texts(articles), 64)
     tokens = tokenize(Dataset.from_pandas(articles), tokenizer, 64)
-    trainer = _make_trainer(model, _training_arguments(replace(RECIPES["fast"], max_length=64), tmp_path, 10), make_collator(tokenizer, 64), tokens, tokens, group_by_length=True, processing_class=tokenizer)
+    arguments = _training_arguments(replace(RECIPES["fast"], max_length=64), tmp_path, 10)
+    collator = make_collator(tokenizer, 64)
+    trainer = _make_trainer(model, arguments, collator, tokens, tokens,
+        group_by_length=True, processing_class=tokenizer)
     assert list(trainer._get_train_sampler()) != list(range(len(tokens)))
     assert trainer.predict(tokens).label_ids.tolist() == articles.label.tolist()
