@@ -22,8 +22,8 @@ MEASURED = [evaluate_predictions, score_intervals, find_slices, fit_temperature,
 def random_predictions(n, seed=13):
     "Predictions of n articles, about 8 % of them wrong."
     sample = load_articles("sample")
-    copies = pd.concat([sample]*(n//len(sample) + 1), ignore_index=True).head(n)
-    articles = copies.assign(id=[str(row) for row in range(n)])
+    repeated = pd.concat([sample]*(n//len(sample) + 1), ignore_index=True).head(n)
+    articles = repeated.assign(id=[str(row) for row in range(n)])
     logits = np.random.default_rng(seed).normal(size=(n, 2)) + 2*np.eye(2)[articles.label]
     return Predictions(articles, logits)
 

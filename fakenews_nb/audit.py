@@ -19,35 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from . import reports, splits
 from .baselines import _is_empty_vocabulary
 from .cleaning import _BLANKS, _DATELINE, LEVELS, Rule, clean_articles, cleaning_rules
 from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule
 from .data import load_articles
 from .files import write_json
-from fakenews_nb.reports import (
-    _SYNTHETIC_NOTE,
-    ACCENT_COLORS,
-    CLASS_COLORS,
-    NEUTRAL_COLOR,
-    figure_image,
-    format_percent,
-    new_axes,
-    table_section,
-    write_page,
-)
+from .reports import figure_image, format_percent, new_axes, table_section, write_page
 from .runtime import versions
-from fakenews_nb.splits import (
-    _MANIFEST_FILE,
-    NEAR_DUPLICATE_THRESHOLD,
-    SPLITS,
-    SPLITTERS,
-    _check_classes,
-    _text_keys,
-    duplicate_groups,
-    load_prepared,
-    read_dates,
-    save_prepared,
-)
+from .splits import SPLITS, SPLITTERS, duplicate_groups, load_prepared, read_dates, save_prepared
 from .stats import _Z95, delong_interval, wilson_interval
 from .tokenization import article_texts
 
@@ -78,12 +58,12 @@ def run_audit(
     rules = cleaning_rules(clean)
     if split is not None and split not in SPLITTERS:
         raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITTERS)}")
-    if (Path(source)/_MANIFEST_FILE).is_file():
+    if (Path(source)/splits._MANIFEST_FILE).is_file():
         if not split and not rules: return _audit_prepared(source)
         raise DataError("a prepared folder is cleaned and split already", where=source,
             fix="leave out --clean and --split")
     articles = load_articles(source, path, **kwargs)
-    _check_classes(articles)
+    splits._check_classes(articles)
     parts, split = _split_articles(clean_articles(articles, rules), split, seed, held_out)
     train, test = parts["train"], parts["test"]
     by_id = articles.set_index("id")
@@ -458,7 +438,7 @@ def _page_content(
     return {
         "title": f"Audit of {source}",
         "subtitle": f"{n_train:,} training and {n_test:,} test articles",
-        "note": _SYNTHETIC_NOTE if synthetic else None,
+        "note": reports._SYNTHETIC_NOTE if synthetic else None,
         "lead": report.summary,
         "cards": _page_cards(report),
         "figures": _page_figures(report),
@@ -498,7 +478,7 @@ _SHORTCUTS_TEXT = ("Each feature on its own, the most predictive first. "
     "a strong feature has an AUC of at least .70, or covers 5 % with a purity of 90 %. "
     "All limits apply to the unfavourable end of the 95 % interval. For a numeric feature the class medians are shown.")
 _DUPLICATES_TEXT = ("Exact duplicates agree in all letters and digits; near-duplicates share at least "
-    f"{format_percent(NEAR_DUPLICATE_THRESHOLD, 0)} of their pairs of neighbouring words.")
+    f"{format_percent(splits.NEAR_DUPLICATE_THRESHOLD, 0)} of their pairs of neighbouring words.")
 _EXAMPLES_TEXT = "Test articles beside the first training article that they duplicate, at most 200."
 _BASELINES_TEXT = ("Linear models that see only a part of each article, "
     "trained on the training articles and scored on the test articles.")
@@ -563,10 +543,10 @@ def plot_shortcuts(
     rows = shortcuts[(shortcuts.unit == "fraction") & (shortcuts.severity != "fine")].head(top).iloc[::-1]
     ax = new_axes(ax, width=7, height=.32*max(len(rows), 2) + 1.2)
     positions = np.arange(len(rows))
-    percent = {name: 100*rows[f"in_{name}"].to_numpy(dtype=float) for name in CLASS_COLORS}
-    ax.hlines(positions, percent["fake"], percent["real"], color=NEUTRAL_COLOR, lw=1, zorder=1)
+    percent = {name: 100*rows[f"in_{name}"].to_numpy(dtype=float) for name in reports.CLASS_COLORS}
+    ax.hlines(positions, percent["fake"], percent["real"], color=reports.NEUTRAL_COLOR, lw=1, zorder=1)
     for name, values in percent.items():
-        ax.scatter(values, positions, color=CLASS_COLORS[name], label=name, s=28, zorder=2)
+        ax.scatter(values, positions, color=reports.CLASS_COLORS[name], label=name, s=28, zorder=2)
     ax.set_yticks(positions, [f"{row.feature[:36]} ({row.column})" for row in rows.itertuples()], fontsize=8)
     ax.set(xlabel="articles of the class that have the feature, %", xlim=(-3, 103))
     ax.set_title(_shortcuts_title((shortcuts.severity == "giveaway").sum()), fontsize=10)
@@ -590,8 +570,8 @@ def plot_partial_inputs(
     rows = partial_inputs.dropna(subset=["accuracy"]).iloc[::-1]
     ax = new_axes(ax, width=6, height=.4*len(rows) + 1.2)
     errors = np.abs([rows.accuracy - rows.accuracy_low, rows.accuracy_high - rows.accuracy])
-    ax.barh(rows.index, 100*rows.accuracy, color=ACCENT_COLORS[0], alpha=.55)
-    ax.errorbar(100*rows.accuracy, rows.index, xerr=100*errors, fmt="none", ecolor=NEUTRAL_COLOR, lw=1.5)
+    ax.barh(rows.index, 100*rows.accuracy, color=reports.ACCENT_COLORS[0], alpha=.55)
+    ax.errorbar(100*rows.accuracy, rows.index, xerr=100*errors, fmt="none", ecolor=reports.NEUTRAL_COLOR, lw=1.5)
     ax.set(xlabel="test accuracy, %", xlim=(0, 100))
     ax.set_title(_partial_inputs_title(rows.accuracy), fontsize=10)
     return ax
@@ -614,7 +594,7 @@ def find_duplicates(
     "Count exact duplicates and near-duplicates within the training articles and across the split."
     articles = pd.concat([train, test], ignore_index=True)
     in_test = np.arange(len(articles)) >= len(train)
-    keys = _text_keys(articles).to_numpy(dtype=object)
+    keys = splits._text_keys(articles).to_numpy(dtype=object)
     groups = duplicate_groups(articles)
     counts = _count_duplicates(articles.label, in_test, keys, groups)
     return counts, _duplicate_examples(articles, in_test, keys, groups)

@@ -227,7 +227,7 @@ _NAME = (
     r"\b[A-Z][\w-]{0,30}(?: [A-Z][\w-]{0,30})+" # two or more capitalized words in a row
     r"|(?<=[a-z0-9,] )[A-Z][\w-]{0,30}" # one inside a sentence
 )
-TITLE_REMOVAL = (Rule("title", r"(?s).+", "", "titles are written by editors, often in the style of the site", field="title"),)
+TITLE_REMOVAL = (Rule("title", r"(?s).+", "", "titles follow the house style more than bodies do", field="title"),)
 NAME_MASKING = (Rule("names", _NAME, "someone", "names tell when and where an article appeared", field="text"),)
 
 # %% ../nbs/07_cleaning.ipynb #76d20cd1

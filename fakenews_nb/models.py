@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # %% auto #0
-__all__ = ['MODELS', 'load_encoder', 'load_classifier', 'predict_logits', 'text_embeddings', 'apply_temperature']
+__all__ = ['load_encoder', 'load_classifier', 'predict_logits', 'text_embeddings', 'apply_temperature']
 
 # %% ../nbs/14_models.ipynb #d2b48059
-MODELS = {"tinybert": "huawei-noah/TinyBERT_General_4L_312D"}
+_MODELS = {"tinybert": "huawei-noah/TinyBERT_General_4L_312D"}
 
 def load_encoder(
     model_name_or_path:str|Path, # "tinybert", "tiny", a Hub id, or a model folder
@@ -42,7 +42,7 @@ def load_encoder(
         if not texts:
             raise ModelError('"tiny" learns its vocabulary from training texts, but none were given', fix="pass texts=")
         return _make_tiny(texts, max_length, seed)
-    source = MODELS.get(name, name)
+    source = _MODELS.get(name, name)
     if Path(source).exists() or source.startswith((".", "/")): _check_model_folder(source)
     set_seed(seed)
     try:

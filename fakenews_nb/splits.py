@@ -28,7 +28,7 @@ else: pd = _LazyModule("pandas")
 
 # %% auto #0
 __all__ = ['SPLITS', 'NEAR_DUPLICATE_THRESHOLD', 'SPLITTERS', 'prepare', 'drop_duplicates', 'similar_pairs', 'duplicate_groups',
-           'split_stratified', 'split_grouped', 'read_dates', 'split_by_date', 'split_held_out', 'prepare_clean',
+           'split_grouped', 'read_dates', 'split_by_date', 'split_held_out', 'split_stratified', 'prepare_clean',
            'prepare_published', 'save_prepared', 'load_prepared']
 
 # %% ../nbs/08_splits.ipynb #b50faae9
@@ -40,15 +40,15 @@ def prepare(
     out:str|Path, # the folder to write
     path:str|Path|None=None, # the corpus's folder; see `load_articles`
     protocol:str="clean", # "clean", or "published" to reproduce the source notebook's numbers
-    seed:int=42, # of the split; the source notebook's
+    seed:int=42, # of the split; 42 is the source notebook's
     overwrite:bool=False, # replace an earlier prepared folder?
     *,
     clean:str="standard", # the cleaning level of the clean protocol: "none", "light", "standard" or "strict"
     split:str="grouped", # how the clean protocol splits: a key of `SPLITTERS`
     held_out:Sequence[str]=(), # subjects or sources for the test set, for the splits by_subject and by_source
-    **kwargs:Any # columns, labels, encoding: see `load_articles`
+    **kwargs:Any # `columns`, `labels` and `encoding` for `load_articles`
     )->dict[str, Any]: # the manifest of the folder
-    "Read a corpus, clean it, split it and store it; `DataError` or `OutputError` if a step is impossible."
+    "Read a corpus, clean it, split it and write a prepared folder; `DataError` or `OutputError` if that is impossible."
     _check_protocol(protocol, clean, split)
     _claim_folder(out, _MANIFEST_FILE, overwrite)
     articles = load_articles(source, path, **kwargs)
@@ -61,7 +61,7 @@ def prepare(
         notify("the published protocol cleans by label, which is impossible for an article without one: "
             "use it to reproduce numbers, not to build a detector")
         splits, steps = prepare_published(articles, seed)
-        rules = _BLANKS_ONLY
+        rules = _BLANKS_ONLY # all that can be done to an article whose label is unknown
         rule_counts = None
     manifest = {"source": str(source), "origin": articles.attrs["origin"], "protocol": protocol, "seed": seed, **steps}
     manifest["source_sha256"] = {Path(file).name: sha256(file) for file in articles.attrs["files"]}
@@ -77,7 +77,7 @@ def _check_protocol(
     clean:str, # see `prepare`
     split:str # see `prepare`
     )->None:
-    "Check the names before any work is done; `DataError` names a wrong one."
+    "Check the names of protocol, cleaning level and split before any work is done; `DataError` if one is wrong."
     if protocol not in _PROTOCOLS:
         raise DataError(f"no protocol is called {protocol!r}", fix=f"one of {', '.join(_PROTOCOLS)}")
     cleaning_rules(clean)
@@ -90,7 +90,7 @@ def _check_protocol(
 def _describe_size(
     articles:pd.DataFrame # of one split
     )->str: # such as "420 articles (208 fake, 212 real)"
-    "The number of articles, in all and per class, in words."
+    "Describe the number of articles, in all and per class."
     fake = (articles.label == FAKE).sum()
     real = (articles.label == REAL).sum()
     return f"{len(articles):,} articles ({fake:,} fake, {real:,} real)"
@@ -121,7 +121,7 @@ def _text_keys(
 # %% ../nbs/08_splits.ipynb #35180fa5
 def drop_duplicates(
     articles:pd.DataFrame # the article table, cleaned
-    )->tuple[pd.DataFrame, dict[str, int]]: # the table without duplicates, and the number of rows dropped by reason
+    )->tuple[pd.DataFrame, dict[str, int]]: # the table without duplicates; rows dropped: repeated, labels_disagree
     "Keep the first of each set of duplicates; drop the sets whose labels disagree."
     keys = _text_keys(articles)
     disagree = articles.label.groupby(keys).transform("nunique") > 1
@@ -214,7 +214,7 @@ def similar_pairs(
     texts:Sequence[str]|np.ndarray, # any texts
     threshold:float=NEAR_DUPLICATE_THRESHOLD # the least similarity, 0 to 1
     )->pd.DataFrame: # a row per pair: first, second (positions in `texts`, first < second), similarity
-    "Find the pairs of texts with at least this Jaccard similarity; texts of one word are never similar."
+    "Find the pairs of texts with at least this Jaccard similarity; texts of fewer than two words are in no pair."
     if not len(texts): return pd.DataFrame({"first": [0], "second": [0], "similarity": [0.]}).iloc[:0]
     shingles = _shingle_matrix(texts)
     with_shingles = np.flatnonzero(np.diff(shingles.indptr))
@@ -255,8 +255,8 @@ _MIN_ARTICLES = 7 # of a class
 
 def _check_classes(
     articles:pd.DataFrame, # the article table
-    counts:pd.Series|None=None, # independent articles per label; None: rows per label
-    note:str="" # what happened to the articles before, for the message
+    counts:pd.Series|None=None, # groups per label; None: rows per label
+    note:str="" # for the message: what was dropped before
     )->None:
     "Check that each class has enough articles for three splits; `DataError` if not."
     if counts is None: counts = articles.label.value_counts()
@@ -270,26 +270,12 @@ def _check_classes(
             where=articles.attrs.get("origin"), fix="add articles of that class, or check the label mapping")
 
 # %% ../nbs/08_splits.ipynb #615c1458
-def split_stratified(
-    articles:pd.DataFrame, # the article table
-    seed:int=42 # of the shuffle and of both cuts; 42 is the source notebook's
-    )->dict[str, pd.DataFrame]: # split name -> article table
-    "Shuffle and cut 70 : 15 : 15 with equal class proportions; `DataError` if a class is missing or too small."
-    from sklearn.model_selection import train_test_split
-    _check_classes(articles)
-    shuffled = articles.sample(frac=1, random_state=seed).reset_index(drop=True)
-    train, rest = train_test_split(shuffled, test_size=.3, stratify=shuffled.label, random_state=seed)
-    validation, test = train_test_split(rest, test_size=.5, stratify=rest.label, random_state=seed)
-    splits = {"train": train, "validation": validation, "test": test}
-    return {name: split.reset_index(drop=True) for name, split in splits.items()}
-
-# %% ../nbs/08_splits.ipynb #ab2f0077
 def split_grouped(
     articles:pd.DataFrame, # the article table
-    seed:int=42, # of the order in which groups are dealt out
+    seed:int=42, # of the random assignment
     groups:np.ndarray|None=None # the number of each row's group; None: `duplicate_groups`
     )->dict[str, pd.DataFrame]: # split name -> article table
-    "Cut 70 : 15 : 15 without separating a group; `DataError` if a class has too few groups."
+    "Split 70 : 15 : 15 without separating a group; `DataError` if a class has too few groups."
     if groups is None: groups = duplicate_groups(articles)
     else: groups, _ = pd.factorize(groups)
     labels = articles.label.to_numpy(dtype=int)
@@ -304,7 +290,7 @@ def _assign_groups(
     counts:np.ndarray, # articles, shape (groups, 2 classes)
     rng:np.random.Generator # decides the order of the groups, and their split
     )->np.ndarray: # int, the split of each group: 0 train, 1 validation, 2 test
-    "Deal out the groups of several articles, then fill up the splits with single articles."
+    "Assign the groups of several articles, then fill up the splits with single articles."
     lacking = np.outer(_SPLIT_FRACTIONS, counts.sum(axis=0)) # articles, shape (3 splits, 2 classes)
     assignment = np.zeros(len(counts), dtype=int)
     sizes = counts.sum(axis=1)
@@ -361,16 +347,16 @@ def _assemble_splits(
 # %% ../nbs/08_splits.ipynb #a93aac1c
 def read_dates(
     articles:pd.DataFrame # the article table
-    )->pd.Series: # timestamps; missing where a cell is no date
-    "Parse the dates, each in the format in which it is written."
+    )->pd.Series: # timestamps, with the table's index; missing where a cell is not a date
+    "Parse the dates of the articles; each may have its own format."
     cells = articles.date.fillna("").str.strip()
     dates = {cell: _parse_date(cell) for cell in cells.unique()}
     return pd.to_datetime(cells.map(dates))
 
 def _parse_date(
     cell:str # any text
-    )->pd.Timestamp: # NaT if the text is no date
-    "Parse one date; a text without digits or of 40 characters and more is none."
+    )->pd.Timestamp: # NaT if the text is not a date
+    "Parse one date; a text without digits, or of 40 characters and more, is not a date."
     if len(cell) >= 40 or not any(map(str.isdigit, cell)): return pd.NaT
     return pd.to_datetime(cell, errors="coerce", dayfirst=False)
 
@@ -378,7 +364,7 @@ def split_by_date(
     articles:pd.DataFrame, # the article table
     seed:int=42 # of the order within each split
     )->dict[str, pd.DataFrame]: # split name -> article table
-    "Train on the oldest 70 %, test on the newest 15 %; `DataError` if dates are missing or a split lacks a class."
+    "Split by date; `DataError` if fewer than half of the dates can be read, or if a split lacks a class."
     dates = read_dates(articles)
     if dates.notna().mean() < .5:
         readable = f"{dates.notna().sum():,} of {len(articles):,} articles"
@@ -394,8 +380,8 @@ def split_by_date(
 def _leave_out_duplicates(
     assignment:np.ndarray, # of each row: 0 train, 1 validation, 2 test, -1 left out
     groups:np.ndarray # see `duplicate_groups`
-    )->np.ndarray: # the same, with -1 for articles whose group is in an earlier split
-    "Leave out of each split what has a duplicate or near-duplicate in an earlier one."
+    )->np.ndarray: # the same, but -1 for articles whose group occurs in an earlier split
+    "Leave out the articles that have a duplicate or near-duplicate in an earlier split."
     assignment = assignment.copy()
     for split in (1, 2):
         earlier = groups[(assignment >= 0) & (assignment < split)]
@@ -409,7 +395,7 @@ def split_held_out(
     values:Sequence[str], # the subjects or sources for the test set
     seed:int=42 # of the split of the other articles
     )->dict[str, pd.DataFrame]: # split name -> article table
-    "Test on subjects or sources that are in no other split; `DataError` if one is unknown or a split lacks a class."
+    "Test on subjects or sources that occur in no other split; `DataError` if one is unknown or a split lacks a class."
     _check_held_out(articles, column, values)
     groups = duplicate_groups(articles)
     held_out = articles[column].isin(values).to_numpy()
@@ -423,9 +409,9 @@ def split_held_out(
 def _check_held_out(
     articles:pd.DataFrame, # the article table
     column:str, # "subject" or "source"
-    values:Sequence[str] # what is to be held out
+    values:Sequence[str] # the subjects or sources to hold out
     )->None:
-    "Check that every value is in the column; `DataError` lists the values that are."
+    "Check that every value occurs in the column; `DataError` lists those that do."
     counts = articles.groupby([column, "label"]).size().unstack(fill_value=0).rename(columns=ID2LABEL)
     unknown = [value for value in values if value not in counts.index]
     if values and not unknown: return
@@ -436,6 +422,20 @@ def _check_held_out(
         available.append(f"{value}: {per_class}")
     raise DataError(problem, where=articles.attrs.get("origin"),
         fix=f"--held-out with some of these, of both classes: {'; '.join(available)}")
+
+# %% ../nbs/08_splits.ipynb #adcb89d4
+def split_stratified(
+    articles:pd.DataFrame, # the article table
+    seed:int=42 # of the shuffle and of both cuts; 42 is the source notebook's
+    )->dict[str, pd.DataFrame]: # split name -> article table
+    "Split 70 : 15 : 15 at random with equal class proportions; `DataError` if a class is missing or too small."
+    from sklearn.model_selection import train_test_split
+    _check_classes(articles)
+    shuffled = articles.sample(frac=1, random_state=seed).reset_index(drop=True)
+    train, rest = train_test_split(shuffled, test_size=.3, stratify=shuffled.label, random_state=seed)
+    validation, test = train_test_split(rest, test_size=.5, stratify=rest.label, random_state=seed)
+    splits = {"train": train, "validation": validation, "test": test}
+    return {name: split.reset_index(drop=True) for name, split in splits.items()}
 
 # %% ../nbs/08_splits.ipynb #b5fbda23
 _Splitter = Callable[["pd.DataFrame", int, Sequence[str]], "dict[str, pd.DataFrame]"]
@@ -467,8 +467,8 @@ def prepare_clean(
     clean:str="standard", # the cleaning level; see `cleaning.LEVELS`
     split:str="grouped", # a key of `SPLITTERS`
     held_out:Sequence[str]=() # subjects or sources for the test set; see `split_held_out`
-    )->tuple[dict[str, pd.DataFrame], dict[str, Any]]: # the splits, and what was done, for the manifest
-    "Clean by label-blind rules, drop duplicates, split; `DataError` if that leaves too few articles."
+    )->tuple[dict[str, pd.DataFrame], dict[str, Any]]: # the splits; what was done, for the manifest
+    "Clean by label-blind rules, drop duplicates and split; `DataError` if too few articles are left."
     unique, dropped = drop_duplicates(clean_articles(articles, cleaning_rules(clean)))
     unique.attrs = articles.attrs
     _check_classes(unique, note=_describe_dropped(dropped))
@@ -485,7 +485,7 @@ def prepare_clean(
 def _describe_dropped(
     dropped:dict[str, int] # see `drop_duplicates`
     )->str: # empty if nothing was dropped
-    "How many articles were dropped, for an error message."
+    "Describe how many articles were dropped, for an error message."
     if not sum(dropped.values()): return ""
     repeated = f"{dropped['repeated']:,} repeated articles"
     return f" (after {repeated} and {dropped['labels_disagree']:,} with both labels were dropped)"
@@ -494,8 +494,8 @@ def _describe_dropped(
 def prepare_published(
     articles:pd.DataFrame, # the article table as loaded
     seed:int=42 # of the split; the source notebook's
-    )->tuple[dict[str, pd.DataFrame], dict[str, Any]]: # the splits, and what was done, for the manifest
-    "Clean by label, which leaks, keep duplicates, and split as the source notebook did; keep a corpus's own split."
+    )->tuple[dict[str, pd.DataFrame], dict[str, Any]]: # the splits; what was done, for the manifest
+    "Clean by label, keep duplicates and split at random; a corpus with a split of its own stays as it is."
     if "split" in articles:
         splits = {name: articles[articles.split == name].reset_index(drop=True) for name in SPLITS}
         steps = {"cleaning": "none: the files are taken as delivered", "split": "as delivered"}
@@ -509,11 +509,11 @@ _MANIFEST_FILE = "manifest.json"
 
 def save_prepared(
     splits:dict[str, pd.DataFrame], # split name -> article table
-    folder:str|Path, # to be made
-    manifest:dict[str, Any], # what is known about the data
+    folder:str|Path, # the folder to write
+    manifest:dict[str, Any], # how the splits were made; counts, checksums and versions are added
     overwrite:bool=False # replace an earlier prepared folder?
     )->None:
-    "Write the splits and the manifest as one new folder; `OutputError` if it exists."
+    "Write the splits and the manifest as a prepared folder; `OutputError` if the folder may not be replaced."
     with new_folder(folder, _MANIFEST_FILE, overwrite) as partial:
         counts = {}
         hashes = {}
@@ -538,7 +538,7 @@ def _count_articles(
 # %% ../nbs/08_splits.ipynb #5eee7a4a
 def load_prepared(
     folder:str|Path # a prepared folder
-    )->tuple[DatasetDict, dict[str, Any]]: # train, validation and test; the manifest
+    )->tuple[DatasetDict, dict[str, Any]]: # the splits train, validation and test; the manifest
     "Load a prepared folder; `DataError` if it is incomplete or was changed."
     from datasets import Dataset, DatasetDict
     manifest = _read_manifest(folder)

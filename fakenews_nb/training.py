@@ -701,12 +701,13 @@ def _device_settings(
     _, processes = process_rank()
     machine = this_machine()
     on_gpu = machine.device == "cuda"
+    workers = min(2, machine.cpus//processes) if on_gpu else 0
     return {
         "bf16": precision == "bf16",
         "fp16": precision == "fp16",
         "use_cpu": machine.device == "cpu",
         "dataloader_pin_memory": on_gpu,
-        "dataloader_num_workers": min(2, machine.cpus//processes) if on_gpu else 0}
+        "dataloader_num_workers": workers}
 
 _FIXED_SETTINGS:dict[str, Any] = {
     "metric_for_best_model": "f1",
