@@ -436,7 +436,7 @@ def measure_steps(rounds, about, out):
         for side in (FIRST, LAST):
             profiles.append(in_a_process(profile_side, side, 512))
             bar.update()
-    write_json({"rows": rows, "shares": profiles, **about}, out/"speed.json")
+    write_json({"rows": rows, "profiles": profiles, **about}, out/"speed.json")
     for what in ("training", "prediction"):
         print(f"\n{what}, articles truncated to 512 tokens\n{table(rows, what).to_string()}")
     seconds = pd.DataFrame({profile["side"]: profile["seconds"] for profile in profiles})

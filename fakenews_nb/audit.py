@@ -47,21 +47,22 @@ def run_audit(
     source:str|Path, # name of a corpus or a file of articles (see `load_articles`), or a prepared folder
     path:str|Path|None=None, # folder of a named corpus; None: `load_articles` looks for it
     *,
-    clean:str="none", # cleaning level, one of `LEVELS`
-    split:str|None=None, # one of `SPLITTERS`; None: the corpus's own split if it has one, else "stratified"
+    clean:str="none", # cleaning level, a key of `cleaning.LEVELS`
+    split:str|None=None, # a key of `splits.SPLITTERS`; None: the corpus's own split if it has one, else "stratified"
     held_out:Sequence[str]=(), # subjects or sources of the test set, for the splits "by_subject" and "by_source"
-    seed:int=42, # of the split
-    levels:bool=True, # compare the cleaning levels?
+    seed:int=42, # seed of the split
+    levels:bool=True, # whether to compare the cleaning levels
     **kwargs:Any # `columns`, `labels` and `encoding` of a file, see `load_articles`
-    )->AuditReport: # the findings
+    )->AuditReport: # display, print or save it
     "Read, clean, split and audit a corpus; `DataError` if an argument is unknown or the articles cannot be split."
     rules = cleaning_rules(clean)
     if split is not None and split not in SPLITTERS:
         raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITTERS)}")
     if (Path(source)/splits._MANIFEST_FILE).is_file():
-        if not split and not rules: return _audit_prepared(source)
-        raise DataError("a prepared folder is cleaned and split already", where=source,
-            fix="leave out --clean and --split")
+        if split or rules:
+            raise DataError("a prepared folder is cleaned and split already", where=source,
+                fix="leave out --clean and --split")
+        return _audit_prepared(source)
     articles = load_articles(source, path, **kwargs)
     splits._check_classes(articles)
     parts, split = _split_articles(clean_articles(articles, rules), split, seed, held_out)
@@ -85,10 +86,10 @@ def _audit_prepared(
 def _split_articles(
     articles:pd.DataFrame, # the article table, cleaned
     split:str|None, # see `run_audit`
-    seed:int, # of the split
+    seed:int, # seed of the split
     held_out:Sequence[str] # see `run_audit`
-    )->tuple[dict[str, pd.DataFrame], str]: # split name -> article table, and the name of the split
-    "Split as asked for; without a wish, use the split that the corpus comes with, or else a random one."
+    )->tuple[dict[str, pd.DataFrame], str]: # article tables by "train", "validation" and "test"; how they were split
+    "Split as requested; by default, use the split that the corpus comes with, or else a stratified random one."
     if split is None and "split" in articles:
         parts = {name: articles[articles["split"] == name] for name in SPLITS}
         return parts, "as delivered"
@@ -101,11 +102,11 @@ def audit_tables(
     test:pd.DataFrame, # test articles, an article table
     *,
     raw:Sequence[pd.DataFrame]|None=None, # both tables before cleaning; None: `train` and `test` are not cleaned
-    levels:bool=True, # compare the cleaning levels?
+    levels:bool=True, # whether to compare the cleaning levels
     about:dict[str, Any]|None=None, # names and values that describe the data in the report
-    max_articles:int=8000, # training articles searched for shortcuts, and twice the test articles
-    seed:int=0 # of the random samples
-    )->AuditReport: # the findings
+    max_articles:int=8000, # largest number of training articles to search for shortcuts; half as many test articles
+    seed:int=0 # seed of the random samples
+    )->AuditReport: # display, print or save it
     "Audit training and test articles; `DataError` if either table has fewer than 5 articles of a class."
     _check_both_classes(train, "training")
     _check_both_classes(test, "test")
@@ -152,15 +153,15 @@ def _check_both_classes(
 
 def _draw_articles(
     articles:pd.DataFrame, # the article table
-    n:int, # articles at most
-    seed:int # of the draw
-    )->pd.DataFrame: # n articles, or all if there are fewer
-    "Draw articles at random."
+    n:int, # largest number of articles to draw
+    seed:int # seed of the sample
+    )->pd.DataFrame: # n articles, or all if there are fewer, in random order
+    "Draw articles at random, without replacement."
     return articles.sample(min(n, len(articles)), random_state=seed)
 
 @contextmanager
 def _progress_bar(
-    levels:bool # are the cleaning levels compared?
+    levels:bool # whether the cleaning levels are compared
     )->Iterator[Callable[[str], None]]: # a function to call with the name of each step
     "Show the progress of an audit."
     n_steps = 3 + len(PARTIAL_INPUTS) + (len(LEVELS) if levels else 0)
@@ -174,13 +175,13 @@ def _progress_bar(
 @dataclass(frozen=True, repr=False)
 class AuditReport:
     "The findings of an audit."
-    about:dict[str, Any] # what was audited: names and values
+    about:dict[str, Any] # source, cleaning, split and other settings
     duplicates:dict[str, int] # number of articles by kind of duplicate, see `find_duplicates`
     duplicate_examples:pd.DataFrame # test articles beside their duplicates in training, see `find_duplicates`
     shortcuts:pd.DataFrame # a row per feature, the most predictive first, see `find_shortcuts`
     partial_inputs:pd.DataFrame # a row per baseline, see `partial_input_baselines`
     levels:pd.DataFrame|None # a row per cleaning level, see `compare_cleaning_levels`; None if they were not compared
-    split_summary:pd.DataFrame # training and test articles described, see `adversarial_validation`
+    split_summary:pd.DataFrame # class balance, lengths and dates of both splits, see `adversarial_validation`
     adversarial_auc:tuple[float, float, float] # AUC and its 95 % interval, see `adversarial_validation`
 
     @property
@@ -189,13 +190,13 @@ class AuditReport:
         return self.shortcuts[self.shortcuts.severity == "giveaway"]
 
     @property
-    def leaked(self)->int: # a number of articles
-        "Test articles with an exact duplicate or a near-duplicate among the training articles."
+    def leaked(self)->int: # number of articles
+        "How many test articles have an exact duplicate or a near-duplicate among the training articles."
         return self.duplicates[_EXACT_LEAKS] + self.duplicates[_NEAR_LEAKS]
 
     @property
-    def passed(self)->bool: # True: no giveaway, and no duplicate across the split
-        "Is the data free of giveaways and of leakage?"
+    def passed(self)->bool: # False if there is a giveaway or a leaked test article
+        "Whether the data are free of giveaways and leakage."
         return not len(self.giveaways) and not self.leaked
 
     @property
@@ -204,7 +205,7 @@ class AuditReport:
         return _summary_sentences(self)
 
     @property
-    def advice(self)->str: # a few sentences
+    def advice(self)->str: # one to four sentences
         "What to do about the findings before training."
         return _advice(self)
 
@@ -216,7 +217,7 @@ class AuditReport:
     def save(self,
         path:str|Path # a file that ends in .html or .json
         )->Path: # the same path
-        "Write the report as a page or as data; `DataError` if the file ends in anything else."
+        "Write the report as an HTML page or as JSON; `DataError` if the file ends in anything else."
         if _report_suffix(path) == ".json": write_json(_report_data(self), path)
         else: write_page(path, **_page_content(self))
         return Path(path)
@@ -238,7 +239,7 @@ class AuditReport:
 def _report_suffix(
     path:str|Path # the file to write
     )->str: # ".html" or ".json"
-    "The format in which a report is written; `DataError` if the file ends in anything else."
+    "The format of a report, from the name of its file; `DataError` if there is no such format."
     suffix = Path(path).suffix.lower()
     if suffix in (".html", ".json"): return suffix
     raise DataError(f"a report is written as .html or .json, not as {Path(path).name!r}", where=path,
@@ -255,7 +256,7 @@ def _summary_sentences(
 def _duplicates_sentence(
     report:AuditReport # an audit
     )->str: # one sentence
-    "How many test articles duplicate a training article?"
+    "State how many test articles duplicate a training article."
     n_test = report.duplicates["test articles"]
     if not report.leaked:
         return f"None of the {n_test:,} test articles duplicates a training article, exactly or nearly."
@@ -265,9 +266,9 @@ def _duplicates_sentence(
 
 def _shortcuts_sentence(
     giveaways:pd.DataFrame, # rows of `find_shortcuts`
-    n_strong:int # features that are strong, and no giveaways
+    n_strong:int # number of features that are strong but not giveaways
     )->str: # one sentence
-    "Which features give the label away?"
+    "Name the features that give the label away."
     if not len(giveaways):
         start = "No single feature gives the label away"
         if not n_strong: return f"{start}, and none is strong."
@@ -279,9 +280,9 @@ def _shortcuts_sentence(
     return f"{len(giveaways)} features give the label away on their own: {'; '.join(names)}."
 
 def _words_sentence(
-    macro_f1:pd.Series # of the partial-input baselines
+    macro_f1:pd.Series # one score per partial-input baseline
     )->str: # one sentence
-    "What does the score of a bag-of-words model say about other scores on this data?"
+    "State the score of the bag-of-words model, and what it means for other models."
     score, majority = macro_f1["all words (TF-IDF)"], macro_f1["majority class"]
     if pd.isna(score): return "The articles contain no words to learn from."
     scores = f"a macro-F1 of {score:.3f} on the test articles (majority class: {majority:.3f})"
@@ -360,8 +361,8 @@ def _duplicates_table(
 # %% ../nbs/12_audit.ipynb #fdffa746
 def _shortcuts_table(
     shortcuts:pd.DataFrame, # see `find_shortcuts`
-    top:int, # rows at most
-    examples:bool=False # add pieces of articles?
+    top:int, # largest number of rows
+    examples:bool=False # whether to add excerpts from articles
     )->pd.DataFrame: # cells are text
     "The most predictive features, formatted for reading."
     rows = shortcuts[shortcuts.severity != "fine"].head(top)
@@ -379,7 +380,7 @@ def _format_value(
     value:float|str, # a fraction, a median or a name
     unit:str # see `find_shortcuts`
     )->str: # such as "12.3 %" or "37 words"
-    "Format what a feature is worth in one class."
+    "Format the value of a feature in one class."
     if isinstance(value, str): return value
     if unit == "fraction": return format_percent(value)
     if unit.startswith("of "): return f"{format_percent(value)} {unit}"
@@ -401,7 +402,7 @@ def _format_intervals(
 
 def _shorten(
     text:str, # any text
-    length:int=60 # characters at most
+    length:int=60 # largest number of characters
     )->str: # with an ellipsis if something was cut off
     "Cut a text to fit into a table."
     return text if len(text) <= length else text[:length - 3] + "..."
@@ -476,7 +477,7 @@ def _page_figures(
 _SHORTCUTS_TEXT = ("Each feature on its own, the most predictive first. "
     "A giveaway has an AUC of at least .90, or covers at least 15 % of a class with a purity of at least 95 %; "
     "a strong feature has an AUC of at least .70, or covers 5 % with a purity of 90 %. "
-    "All limits apply to the unfavourable end of the 95 % interval. For a numeric feature the class medians are shown.")
+    "All limits apply to the conservative end of the 95 % interval. For a numeric feature the class medians are shown.")
 _DUPLICATES_TEXT = ("Exact duplicates agree in all letters and digits; near-duplicates share at least "
     f"{format_percent(splits.NEAR_DUPLICATE_THRESHOLD, 0)} of their pairs of neighbouring words.")
 _EXAMPLES_TEXT = "Test articles beside the first training article that they duplicate, at most 200."
@@ -537,9 +538,9 @@ def _json_records(
 def plot_shortcuts(
     shortcuts:pd.DataFrame, # see `find_shortcuts`
     ax:Axes|None=None, # axes to draw on; None: a new figure
-    top:int=15 # features at most
+    top:int=15 # largest number of features
     )->Axes: # the axes drawn on
-    "Draw in which percentage of each class the most predictive yes-or-no features appear."
+    "Plot what percentage of each class has the most predictive yes-or-no features."
     rows = shortcuts[(shortcuts.unit == "fraction") & (shortcuts.severity != "fine")].head(top).iloc[::-1]
     ax = new_axes(ax, width=7, height=.32*max(len(rows), 2) + 1.2)
     positions = np.arange(len(rows))
@@ -555,7 +556,7 @@ def plot_shortcuts(
     return ax
 
 def _shortcuts_title(
-    n_giveaways:int # features that are giveaways
+    n_giveaways:int # number of giveaways
     )->str: # the finding
     "The title of the figure of shortcuts."
     if n_giveaways > 1: return f"{n_giveaways} features give the label away"
@@ -566,7 +567,7 @@ def plot_partial_inputs(
     partial_inputs:pd.DataFrame, # see `partial_input_baselines`
     ax:Axes|None=None # axes to draw on; None: a new figure
     )->Axes: # the axes drawn on
-    "Draw the test accuracy of each partial-input baseline with its 95 % interval."
+    "Plot the test accuracy of each partial-input baseline with its 95 % interval."
     rows = partial_inputs.dropna(subset=["accuracy"]).iloc[::-1]
     ax = new_axes(ax, width=6, height=.4*len(rows) + 1.2)
     errors = np.abs([rows.accuracy - rows.accuracy_low, rows.accuracy_high - rows.accuracy])
@@ -577,7 +578,7 @@ def plot_partial_inputs(
     return ax
 
 def _partial_inputs_title(
-    accuracy:pd.Series # of the baselines that could be trained
+    accuracy:pd.Series # one value per baseline that could be trained, 0 to 1
     )->str: # the finding
     "The title of the figure of partial-input baselines."
     partial = accuracy.drop(["majority class", "all words (TF-IDF)"], errors="ignore")
@@ -590,7 +591,7 @@ def _partial_inputs_title(
 def find_duplicates(
     train:pd.DataFrame, # training articles, an article table
     test:pd.DataFrame # test articles, an article table
-    )->tuple[dict[str, int], pd.DataFrame]: # articles by kind of duplicate; the first 200 pairs across the split
+    )->tuple[dict[str, int], pd.DataFrame]: # number of articles by kind; up to 200 leaked test articles with duplicates
     "Count exact duplicates and near-duplicates within the training articles and across the split."
     articles = pd.concat([train, test], ignore_index=True)
     in_test = np.arange(len(articles)) >= len(train)
@@ -638,20 +639,21 @@ def _duplicate_examples(
     in_test:np.ndarray, # True for the test articles
     keys:np.ndarray, # equal for exact duplicates
     groups:np.ndarray, # equal for exact duplicates and near-duplicates
-    limit:int=200 # rows at most
+    limit:int=200 # largest number of rows
     )->pd.DataFrame: # test_title, train_title, test_id, train_id, kind ("exact" or "near"), test_label, train_label
-    "Put leaked test articles beside the first training article of their group."
+    "Put each leaked test article beside the first training article of its group."
     originals = pd.Series(np.flatnonzero(~in_test), index=groups[~in_test])
     originals = originals[~originals.index.duplicated()]
     leaked = np.flatnonzero(in_test & np.isin(groups, originals.index))[:limit]
-    found = originals.loc[groups[leaked]].to_numpy()
-    test, train = articles.iloc[leaked].reset_index(drop=True), articles.iloc[found].reset_index(drop=True)
+    matches = originals.loc[groups[leaked]].to_numpy()
+    test = articles.iloc[leaked].reset_index(drop=True)
+    train = articles.iloc[matches].reset_index(drop=True)
     return pd.DataFrame({
         "test_title": test.title,
         "train_title": train.title,
         "test_id": test.id,
         "train_id": train.id,
-        "kind": np.where(keys[leaked] == keys[found], "exact", "near"),
+        "kind": np.where(keys[leaked] == keys[matches], "exact", "near"),
         "test_label": test.label.map(ID2LABEL),
         "train_label": train.label.map(ID2LABEL),
     })
@@ -673,7 +675,7 @@ def find_shortcuts(
 def _all_features(
     articles:pd.DataFrame # the article table
     )->pd.DataFrame: # see `_SHORTCUT_COLUMNS`
-    "Describe metadata, characters, format, and those words that are at least strong."
+    "Describe metadata, characters and format, and the words that are giveaways or strong."
     labels = articles.label.to_numpy(dtype=int)
     tables = [_metadata_features(articles)]
     for column in ("title", "text"):
@@ -743,7 +745,7 @@ def _numeric_feature(
     *,
     kind:str, # "format" or "metadata"
     column:str, # "title", "text" or another column of the article table
-    unit:str # of the values
+    unit:str # unit of the values
     )->pd.DataFrame: # one row, see `_SHORTCUT_COLUMNS`
     "Describe a feature that is a number; it has no coverage and no purity."
     auc, low, high = delong_interval(values, labels)
@@ -760,18 +762,18 @@ def _numeric_feature(
 @dataclass(frozen=True)
 class _Limits:
     "How predictive a feature must be: by its AUC, or by coverage and purity together."
-    auc:float # lower end of the interval, at least this
-    coverage:float # at least this, and
-    purity:float # at least this
+    auc:float # smallest AUC, compared with the lower end of the interval
+    coverage:float # smallest coverage, if the purity is large enough too
+    purity:float # smallest purity, if the coverage is large enough too
 
 _GIVEAWAY = _Limits(auc=.90, coverage=.15, purity=.95)
 _STRONG = _Limits(auc=.70, coverage=.05, purity=.90)
 
 def _exceeds(
     features:pd.DataFrame, # see `_SHORTCUT_COLUMNS`
-    limits:_Limits # what to compare them with
+    limits:_Limits # see `_GIVEAWAY` and `_STRONG`
     )->pd.Series: # True or False per feature
-    "Is a feature at least as predictive as the limits say, at the unfavourable end of its interval?"
+    "Whether each feature reaches the limits at the conservative end of its interval."
     is_pure = (features.coverage >= limits.coverage) & (features.purity >= limits.purity)
     return is_pure | (features.low >= limits.auc)
 
@@ -788,7 +790,7 @@ def _word_features(
     column:str, # "title" or "text"
     min_articles:int # number of articles in which a word must appear
     )->tuple[pd.DataFrame, csc_matrix|None]: # see `_SHORTCUT_COLUMNS`; a matrix, articles by words, None without words
-    "Count in which fraction of each class each word and pair of words appears."
+    "Compute the fraction of each class that contains each word and each pair of words."
     from sklearn.feature_extraction.text import CountVectorizer
     settings = {"binary": True, "ngram_range": (1, 2), "token_pattern": r"\w+", "dtype": np.int32}
     vectorizer = CountVectorizer(min_df=min_articles, **settings)
@@ -808,7 +810,7 @@ def _character_features(
     column:str, # "title" or "text"
     min_articles:int # number of articles in which a character must appear
     )->pd.DataFrame: # see `_SHORTCUT_COLUMNS`
-    "Count in which fraction of each class each character appears that is not a letter, a digit or a space."
+    "Compute the fraction of each class that contains each character, except letters, digits and spaces."
     fake, real = Counter[str](), Counter[str]()
     for text, label in zip(texts, labels, strict=True):
         counter = real if label == REAL else fake
@@ -823,30 +825,30 @@ def _character_features(
 def _name_character(
     character:str # one character
     )->str: # such as ", (comma)"
-    "Name a character by itself, or its escape sequence, and its Unicode name."
+    "Name a character: the character or its escape sequence, and its Unicode name."
     symbol = character if character.isprintable() else repr(character)[1:-1]
     return f"{symbol} ({unicodedata.name(character, 'control character').lower()})"
 
 # %% ../nbs/12_audit.ipynb #7a75bd8f
 class _Property(NamedTuple):
     "A property of a text's format."
-    measure:Callable[[str], float] # a text -> True or False, or a number
-    unit:str="fraction" # "fraction" for true or false, else the unit of the number
-    at_end:bool=False # is it found at the end of a text rather than at its start?
+    measure:Callable[[str], float] # takes a text, returns True or False, or a number
+    unit:str="fraction" # "fraction" for a yes-or-no property, else the unit of the number
+    at_end:bool=False # whether an example should show the end of a text rather than its start
 
 def _matches(
     pattern:str # a regular expression
-    )->Callable[[str], bool]: # for a text: is there a match?
-    "A test of whether a pattern occurs in a text."
+    )->Callable[[str], bool]: # takes a text, returns whether there is a match
+    "A function that tests whether a pattern occurs in a text."
     return lambda text: bool(re.search(pattern, text))
 
 def _lacks_final_mark(text:str)->bool:
-    "Does a text that is not empty end in anything but a full stop, an exclamation mark or a question mark?"
+    "Whether a text that is not blank ends in anything but a full stop, an exclamation mark or a question mark."
     return bool(text.strip()) and text.rstrip()[-1] not in ".!?"
 
 def _fraction_of_words(
-    test:Callable[[str], bool] # of a word
-    )->Callable[[str], float]: # of a text: 0 to 1, and 0 if it has no words
+    test:Callable[[str], bool] # takes a word
+    )->Callable[[str], float]: # takes a text, returns 0 to 1; 0 if it has no words
     "A function that computes the fraction of a text's words that pass a test."
     def measure(text:str)->float:
         words = text.split()
@@ -863,12 +865,12 @@ def _mean_word_length(text:str)->float:
 
 def _fraction_of_characters(
     pattern:str # a regular expression that matches one character
-    )->Callable[[str], float]: # of a text: 0 to 1, and 0 if it is empty
+    )->Callable[[str], float]: # takes a text, returns 0 to 1; 0 if it is empty
     "A function that computes the fraction of a text's characters that match a pattern."
     return lambda text: len(re.findall(pattern, text))/max(len(text), 1)
 
 # %% ../nbs/12_audit.ipynb #c6e62931
-_MOJIBAKE = "\u00e2\u20ac|\u00c3[\u0080-\u00bf]|\ufffd"
+_MOJIBAKE = "\u00e2\u20ac|\u00c3[\u0080-\u00bf]|\ufffd" # UTF-8 read as Windows-1252, and replacement characters
 _FORMAT_PROPERTIES = {
     "starts with whitespace": _Property(lambda text: text[:1].isspace()),
     "ends with whitespace": _Property(lambda text: text[-1:].isspace(), at_end=True),
@@ -902,8 +904,8 @@ def _format_features(
         measure, unit, _ = _FORMAT_PROPERTIES[name]
         values = np.array([measure(text) for text in texts], dtype=float)
         if unit == "fraction":
-            counts = [values[labels == FAKE].sum()], [values[labels == REAL].sum()]
-            rows.append(_binary_features([name], *counts, labels, kind=kind, column=column))
+            n_fake, n_real = values[labels == FAKE].sum(), values[labels == REAL].sum()
+            rows.append(_binary_features([name], [n_fake], [n_real], labels, kind=kind, column=column))
         else: rows.append(_numeric_feature(name, values, labels, kind=kind, column=column, unit=unit))
     return pd.concat(rows, ignore_index=True)
 
@@ -927,22 +929,22 @@ def _category_feature(
     values:pd.Series, # a name per article
     labels:np.ndarray, # 0 fake, 1 real
     column:str, # of the article table
-    seed:int=0 # of the folds
+    seed:int=0 # seed of the folds
     )->pd.DataFrame: # one row, or none if all values are equal; see `_SHORTCUT_COLUMNS`
-    "Describe how well a column of names predicts the label of articles held out."
+    "Describe how well a column of names predicts the label of held-out articles."
     if values.nunique() < 2: return pd.DataFrame(columns=_SHORTCUT_COLUMNS)
     names = values.to_numpy(dtype=object)
     scores = _category_scores(names, labels, seed)
     title = f"{name} ({values.nunique():,} values)"
     row = _numeric_feature(title, scores, labels, kind="metadata", column=column, unit="names")
-    if row.points_to.iloc[0] == "fake": row = row.assign(auc=.5, low=.5, high=.5) # worse than chance: nothing learned
+    if row.points_to.iloc[0] == "fake": row = row.assign(auc=.5, low=.5, high=.5) # worse than chance
     commonest = {f"in_{word}": repr(pd.Series(names[labels == label]).mode()[0]) for label, word in ID2LABEL.items()}
     return row.assign(points_to="both", **commonest)
 
 def _category_scores(
     names:np.ndarray, # a name per article
     labels:np.ndarray, # 0 fake, 1 real
-    seed:int # of the folds
+    seed:int # seed of the folds
     )->np.ndarray: # the probability of real per article
     "Predict each article's class from its name by a naive Bayes model of the other folds."
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -979,9 +981,9 @@ def _publication_date(
 def _merge_words(
     words:pd.DataFrame, # features of words; their index gives the column of the matrix
     matrix:csc_matrix, # articles by words
-    overlap:float=.6 # Jaccard similarity of their articles from which two words are merged
-    )->pd.DataFrame: # a row per group of words; the column aliases lists the others
-    "Merge words that appear in nearly the same articles under the most predictive and purest of them."
+    overlap:float=.6 # words are merged if the Jaccard similarity of their sets of articles is at least this
+    )->pd.DataFrame: # a row per group of words; the column `aliases` lists the others of the group
+    "Merge words that appear in nearly the same articles."
     words = words.iloc[_leaders_first(words)]
     similarity = _word_similarity(matrix[:, words.index.to_numpy(dtype=int)])
     merged:dict[int, list[str]] = {}
@@ -994,7 +996,7 @@ def _merge_words(
 def _leaders_first(
     words:pd.DataFrame # features of words
     )->np.ndarray: # their order
-    "Order words: giveaways first, then by purity, by AUC, and longer ones first."
+    "Order words so that the best one of a group comes first: giveaways, then by purity, AUC and number of words."
     n_words = words.feature.str.split().str.len()
     purity = words.purity.to_numpy(float).round(3)
     return np.lexsort([-n_words, -words.low.to_numpy(float), -purity, ~_exceeds(words, _GIVEAWAY)])
@@ -1013,7 +1015,7 @@ def _example_snippet(
     articles:pd.DataFrame, # the article table
     feature:Any, # a row of the features, from `itertuples`
     context:int=30 # characters before and after
-    )->str: # a piece of an article; nothing for a feature that is fine, or a number
+    )->str: # an excerpt; "" for a feature that is fine, or a number
     "Show a feature in an article of the class it points to, or the commonest name of each class."
     if feature.severity == "fine": return ""
     if feature.unit == "names": return f"fake: {feature.in_fake}; real: {feature.in_real}"
@@ -1038,9 +1040,9 @@ def _locate_feature(
     if feature.kind == "character":
         start = text.find(_character_of(feature.feature))
         return None if start < 0 else (start, start + 1)
-    found = _FORMAT_PROPERTIES[feature.feature]
-    if not found.measure(text): return None
-    return (len(text), len(text)) if found.at_end else (0, 0)
+    format_property = _FORMAT_PROPERTIES[feature.feature]
+    if not format_property.measure(text): return None
+    return (len(text), len(text)) if format_property.at_end else (0, 0)
 
 def _character_of(
     name:str # see `_name_character`
@@ -1052,7 +1054,7 @@ def _character_of(
 # %% ../nbs/12_audit.ipynb #c38501f3
 class _PartialInput(NamedTuple):
     "What a baseline sees."
-    texts:Callable[[pd.DataFrame], list[str]] # article table -> a text per article
+    texts:Callable[[pd.DataFrame], list[str]] # takes an article table, returns a text per article
     vectorizer:dict[str, Any] # settings of scikit-learn's `TfidfVectorizer`
 
 def _metadata_texts(articles:pd.DataFrame)->list[str]:
@@ -1092,8 +1094,8 @@ def partial_input_baselines(
     test:pd.DataFrame, # test articles, an article table
     names:Sequence[str]=tuple(PARTIAL_INPUTS), # which of `PARTIAL_INPUTS`
     on_step:Callable[[str], object]|None=None # called with each name, to show the progress
-    )->pd.DataFrame: # a row per baseline: macro_f1; accuracy and auc, each with its 95 % interval
-    "Train each baseline and score it on the test articles; scores are missing if there is nothing to learn from."
+    )->pd.DataFrame: # a row per baseline: macro_f1; accuracy and auc, each with _low and _high of its 95 % interval
+    "Train each baseline and score it on the test articles; scores are missing if its input has no words."
     labels = test.label.to_numpy(dtype=int)
     majority = np.full(len(labels), train.label.mode()[0])
     rows = [{"baseline": "majority class", **_baseline_scores(labels, majority), "auc": .5}]
@@ -1109,7 +1111,7 @@ def _score_partial_input(
     partial_input:_PartialInput, # what the model sees
     train:pd.DataFrame, # training articles
     test:pd.DataFrame # test articles
-    )->dict[str, float]: # see `partial_input_baselines`; empty if there is nothing to learn from
+    )->dict[str, float]: # see `partial_input_baselines`; empty if the input has no words
     "Train a linear model on partial inputs and score it."
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
@@ -1137,7 +1139,7 @@ def compare_cleaning_levels(
     train:pd.DataFrame, # training articles, not cleaned
     test:pd.DataFrame, # test articles, not cleaned
     on_step:Callable[[str], object]|None=None # called with the name of each level, to show the progress
-    )->pd.DataFrame: # a row per level: giveaways, strong, strongest, and the macro-F1 of each baseline
+    )->pd.DataFrame: # a row per level: numbers of giveaways and of strong features, the strongest, macro-F1 by baseline
     "Search for shortcuts and run the partial-input baselines after each level of cleaning."
     rows = []
     for level, rules in LEVELS.items():
@@ -1165,19 +1167,19 @@ def _score_cleaned(
 def adversarial_validation(
     train:pd.DataFrame, # training articles, an article table
     test:pd.DataFrame, # test articles, an article table
-    max_articles:int=2000, # articles of each side that the model sees
-    seed:int=0 # of their draw
-    )->tuple[pd.DataFrame, tuple[float, float, float]]: # a column per side; the AUC and its 95 % interval
-    "Describe training and test articles, and let a linear model tell them apart in cross-validation."
+    max_articles:int=2000, # largest number of articles to draw from each table
+    seed:int=0 # seed of the sample
+    )->tuple[pd.DataFrame, tuple[float, float, float]]: # a column per table; the AUC and its 95 % interval
+    "Describe training and test articles, and train a linear model to tell them apart, in cross-validation."
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
     from sklearn.pipeline import make_pipeline
-    sides = [_draw_articles(articles, max_articles, seed) for articles in (train, test)]
-    in_test = np.repeat([0, 1], [len(side) for side in sides])
+    samples = [_draw_articles(articles, max_articles, seed) for articles in (train, test)]
+    in_test = np.repeat([0, 1], [len(sample) for sample in samples])
     model = make_pipeline(HashingVectorizer(ngram_range=(1, 2), n_features=2**18), LogisticRegression(C=10))
     n_folds = int(min(3, *np.bincount(in_test)))
-    texts = article_texts(pd.concat(sides))
+    texts = article_texts(pd.concat(samples))
     scores = cross_val_predict(model, texts, in_test, cv=n_folds, method="decision_function")
     described = pd.DataFrame({"train": _describe_articles(train), "test": _describe_articles(test)})
     return described, delong_interval(scores, in_test)
@@ -1204,9 +1206,9 @@ def _describe_articles(
 def mask_shortcuts(
     folder:str|Path, # a prepared folder
     out:str|Path, # the prepared folder to make
-    top:int=50, # words and pairs of words to remove
-    overwrite:bool=False # replace an earlier result of this package?
-    )->Rule: # the rule that was added
+    top:int=50, # number of words and pairs of words to remove
+    overwrite:bool=False # whether to replace an earlier prepared folder at `out`
+    )->Rule: # the cleaning rule that was added
     "Make a prepared folder without the words that best predict the training labels; `DataError` if there are no words."
     dataset, manifest = load_prepared(folder)
     parts = {name: dataset[name].to_pandas() for name in SPLITS}
@@ -1219,9 +1221,9 @@ def mask_shortcuts(
 
 def _shortcut_rule(
     train:pd.DataFrame, # training articles
-    top:int # words and pairs of words
+    top:int # number of words and pairs of words to remove
     )->Rule: # removes them from bodies
-    "A cleaning rule that removes the most predictive words; `DataError` if there are no words."
+    "Make a cleaning rule that removes the most predictive words; `DataError` if there are no words."
     texts, labels = train.text.fillna(""), train.label.to_numpy(dtype=int)
     words, _ = _word_features(texts, labels, "text", _min_articles(train))
     if not len(words): raise DataError("no words to mask: the bodies are empty", fix="use articles with bodies")

@@ -29,13 +29,13 @@ else: pd = _LazyModule("pandas")
 __all__ = ['calibrate', 'fit_temperature', 'reliability_table', 'plot_reliability', 'choose_threshold', 'risk_coverage', 'aurc',
            'coverage_at', 'plot_risk_coverage', 'conformal_threshold', 'conformal_sets']
 
-# %% ../nbs/17_calibration.ipynb #75a48118
+# %% ../nbs/17_calibration.ipynb #b73d46fc
 def calibrate(
     model_folder:str|Path, # a model folder; its weights are replaced
     validation:pd.DataFrame, # the article table of the validation articles, never of the test articles
-    cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to the articles; None: none
-    )->dict[str, Any]: # temperature, articles, errors, and log_loss and ece (calibration error) before and after
-    "Fit a temperature on validation articles and build it into the model."
+    cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
+    )->dict[str, Any]: # what calibration.json holds: temperature, articles, errors; log_loss and ece before and after
+    "Fit a temperature on validation articles and build it into the model folder."
     raw = predict(model_folder, validation, cleaned_by)
     temperature = fit_temperature(raw)
     scaled = Predictions(raw.articles, raw.logits/temperature)
@@ -48,10 +48,10 @@ def calibrate(
     return stored
 
 def _scores_before_and_after(
-    before:Predictions, # on validation articles
-    after:Predictions # of the scaled logits
+    before:Predictions, # for validation articles
+    after:Predictions # the same with scaled logits
     )->dict[str, float]: # log_loss_before, log_loss_after, ece_before, ece_after
-    "The scores that temperature scaling changes."
+    "Compute log loss and calibration error before and after temperature scaling."
     scores_before = _probability_scores(before, _unit_weights(before))
     scores_after = _probability_scores(after, _unit_weights(after))
     scores = {}
@@ -60,11 +60,11 @@ def _scores_before_and_after(
         scores[f"{name}_after"] = float(scores_after[name][0])
     return scores
 
-# %% ../nbs/17_calibration.ipynb #b8290268
+# %% ../nbs/17_calibration.ipynb #8d7e14d0
 def fit_temperature(
-    predictions:Predictions # on validation articles
+    predictions:Predictions # for validation articles
     )->float: # the number to divide the logits by, .05 to 50; 1 if no prediction is wrong
-    "The temperature with the least log loss."
+    "Find the temperature with the smallest log loss."
     from scipy.optimize import minimize_scalar
     if not predictions.wrong.any():
         n = f"{len(predictions):,}"
@@ -78,12 +78,12 @@ def fit_temperature(
     best = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(best.x))
 
-# %% ../nbs/17_calibration.ipynb #8a5418ef
+# %% ../nbs/17_calibration.ipynb #c303e428
 def reliability_table(
     predictions:Predictions, # at least one
-    bins:int=15 # of about equally many articles, at most
-    )->pd.DataFrame: # a row per bin: articles, mean confidence, accuracy, and Wilson's 95 % interval: low, high
-    "The accuracy of predictions at each level of confidence."
+    bins:int=15 # maximum number of bins, of about equally many articles
+    )->pd.DataFrame: # a row per bin: articles, mean confidence, accuracy, and the ends of its 95 % interval: low, high
+    "Compute accuracy and mean confidence in each bin of confidence, with Wilson's interval for the accuracy."
     confidence = predictions.confidence
     columns = {"bin": _equal_mass_bins(confidence, bins), "confidence": confidence, "right": ~predictions.wrong}
     by_bin = pd.DataFrame(columns).groupby("bin")
@@ -95,7 +95,7 @@ def reliability_table(
 def plot_reliability(
     predictions:Predictions, # at least one
     ax:Axes|None=None # axes to draw on; None: a new figure
-    )->Axes: # with the drawing
+    )->Axes: # the axes with the diagram
     "Draw the reliability diagram with 95 % intervals."
     table = reliability_table(predictions)
     ax = new_axes(ax, width=4.2, height=3.6)
@@ -113,12 +113,12 @@ def plot_reliability(
 
 # %% ../nbs/17_calibration.ipynb #3f1ee0c4
 def choose_threshold(
-    predictions:Predictions, # on validation articles
+    predictions:Predictions, # for validation articles
     *,
-    cost:float|None=None, # of missing a fake article, where flagging a real one costs 1; above 0
-    precision:float|None=None # fraction of fake articles wanted among those flagged, above 0 and at most 1
-    )->float: # least probability of fake at which to predict fake; above 1: never
-    "The threshold of least cost, or the lowest of the wanted precision; `DataError` if there is none."
+    cost:float|None=None, # cost of missing a fake article if flagging a real one costs 1; above 0
+    precision:float|None=None # least fraction of fake articles among those flagged; above 0 and at most 1
+    )->float: # probability of fake from which on to flag an article, 0 to 1; above 1: flag none
+    "Find the threshold of least cost, or the lowest with a given precision; `DataError` if there is none."
     if cost is not None and precision is None: return _cheapest_threshold(predictions, cost)
     if precision is not None and cost is None: return _precise_threshold(predictions, precision)
     given = "neither was" if cost is None else "both were"
@@ -126,10 +126,10 @@ def choose_threshold(
         fix="such as choose_threshold(predictions, cost=10)")
 
 def _cheapest_threshold(
-    predictions:Predictions, # on validation articles
-    cost:float # of missing a fake article
+    predictions:Predictions, # for validation articles
+    cost:float # cost of missing a fake article
     )->float: # 0 to 1; above 1 if it is cheapest to flag nothing
-    "The threshold with the least total cost; `DataError` if the cost is not positive."
+    "Find the threshold of least total cost; `DataError` if the cost is not positive."
     if not 0 < cost < np.inf: raise DataError(f"the cost is {cost}; expected a number above 0", fix="such as cost=10")
     thresholds, flagged_fake, flagged_real = _count_flagged(predictions)
     n_fake = (predictions.labels == FAKE).sum()
@@ -138,10 +138,10 @@ def _cheapest_threshold(
     return float(np.append(thresholds, never)[costs.argmin()])
 
 def _precise_threshold(
-    predictions:Predictions, # on validation articles
-    precision:float # wanted, above 0 and at most 1
+    predictions:Predictions, # for validation articles
+    precision:float # least fraction of fake articles among those flagged
     )->float: # 0 to 1
-    "The lowest threshold with the wanted precision; `DataError` if no threshold reaches it."
+    "Find the lowest threshold with this precision; `DataError` if no threshold reaches it."
     if not 0 < precision < 1 + 1e-12:
         raise DataError(f"the precision is {precision}; expected a number above 0 and at most 1",
             fix="such as precision=.95")
@@ -154,9 +154,9 @@ def _precise_threshold(
     return float(thresholds[enough[0]])
 
 def _count_flagged(
-    predictions:Predictions # on validation articles
+    predictions:Predictions # for validation articles
     )->tuple[np.ndarray, np.ndarray, np.ndarray]: # thresholds, ascending; fake and real articles at or above each
-    "How many articles of each class every possible threshold flags."
+    "Count how many articles of each class every possible threshold flags."
     is_fake = predictions.labels == FAKE
     thresholds, index = np.unique(predictions.probabilities[:, FAKE], return_inverse=True)
     n_fake = np.bincount(index, weights=is_fake, minlength=len(thresholds))
@@ -167,7 +167,7 @@ def _count_flagged(
 def risk_coverage(
     predictions:Predictions # at least one
     )->pd.DataFrame: # a row per distinct confidence, highest first; columns confidence, coverage, risk
-    "The risk of answering only articles of at least each confidence."
+    "Compute coverage and risk at every confidence threshold."
     wrong = predictions.wrong
     negative_levels, level_of = np.unique(-predictions.confidence, return_inverse=True)
     n_levels = len(negative_levels)
@@ -179,7 +179,7 @@ def risk_coverage(
 def aurc(
     predictions:Predictions # at least one
     )->float: # 0 to 1; lower is better
-    "The area under the risk–coverage curve."
+    "Compute the area under the risk–coverage curve."
     n = len(predictions)
     curve = risk_coverage(predictions)
     answered_at = (curve.coverage*n).to_numpy()
@@ -190,16 +190,16 @@ def aurc(
 
 def coverage_at(
     predictions:Predictions, # at least one
-    risk:float=.10 # fraction of wrong answers allowed, 0 to 1
-    )->float: # fraction of articles, 0 to 1; 0 if no answer is allowed
-    "The largest coverage whose risk is allowed, at the best threshold for these very articles."
+    risk:float=.10 # largest fraction of wrong answers, 0 to 1
+    )->float: # fraction of articles answered, 0 to 1; 0 if every threshold has a higher risk
+    "Compute the largest coverage with at most this risk; optimistic, as the threshold is chosen on the same articles."
     return float(_weighted_coverage(predictions, _unit_weights(predictions), risk)[0])
 
 # %% ../nbs/17_calibration.ipynb #dc542a37
 def plot_risk_coverage(
     predictions:Predictions, # at least one
     ax:Axes|None=None # axes to draw on; None: a new figure
-    )->Axes: # with the drawing
+    )->Axes: # the axes with the curve
     "Draw the risk–coverage curve."
     curve = risk_coverage(predictions)
     ax = new_axes(ax, width=4.2, height=3.6)
@@ -217,10 +217,10 @@ def plot_risk_coverage(
 
 # %% ../nbs/17_calibration.ipynb #5c7d70e9
 def conformal_threshold(
-    predictions:Predictions, # on validation articles
-    error_rate:float=.10 # fraction of sets allowed to miss the true label, above 0 and below 1
+    predictions:Predictions, # for validation articles
+    error_rate:float=.10 # largest fraction of sets that lack the true label, above 0 and below 1
     )->float: # probability from which on a label is in the set, 0 to 1
-    "The split-conformal threshold; `DataError` if there are too few articles for so low an error rate."
+    "Compute the split-conformal threshold; `DataError` if the articles are too few for so low an error rate."
     n = len(predictions)
     rank = int(np.ceil((n + 1)*(1 - error_rate) - 1e-9))
     if not 0 < error_rate < 1 or rank > n:
@@ -232,10 +232,10 @@ def conformal_threshold(
     return float(1 - q)
 
 def conformal_sets(
-    predictions:Predictions, # on new articles
+    predictions:Predictions, # for new articles
     threshold:float # see `conformal_threshold`
     )->np.ndarray: # shape (articles,): "fake", "real", "either" (both labels) or "neither"
-    "The set of labels that cannot be ruled out, for each article."
+    "Predict a set of labels for each article."
     in_set = predictions.probabilities >= threshold - 1e-12
     fake = in_set[:, FAKE]
     real = in_set[:, REAL]

@@ -59,8 +59,8 @@ _IMAGE_CREDIT = (
     r"(?: (?:by|via|from|credit|courtesy of)\b| ?:)[^.!?\n]{0,50})"
 )
 _CREDITS = (
-    Rule("encoding", _FIX_ENCODING, "", "text decoded wrongly comes from one source's scraper"),
-    Rule("dateline", _DATELINE, "", "the opening of an agency's report: PLACE (Agency) -"),
+    Rule("encoding", _FIX_ENCODING, "", "one source's scraper decoded its texts wrongly"),
+    Rule("dateline", _DATELINE, "", "an agency's report opens with PLACE (Agency) -"),
     Rule("agency", rf"\(?\b(?:{_AGENCIES})\b\)?", "", "the agency's name alone tells the source"),
     Rule("image_credit", _IMAGE_CREDIT, "", "a site's picture credits"),
 )
@@ -93,7 +93,7 @@ _CALL_TO_ACTION = (
 # %% ../nbs/07_cleaning.ipynb #b346ba45
 _EMBEDDED = (
     Rule("markup", _MARKUP, " ", "markup that a scraper left in the text"),
-    Rule("tweet", _TWEET, " ", "one kind of source quotes embedded tweets"),
+    Rule("tweet", _TWEET, " ", "some sources embed tweets"),
     Rule("url", _URL, " ", "links name the site"),
     Rule("handle", r"@\w+", " ", "Twitter handles"),
     Rule("hashtag", r"#(?=\w)", " ", "the hash of a hashtag; its word stays"),
@@ -110,14 +110,14 @@ _QUOTES = "[\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb]"
 _WEEKDAY = r"(?i)\b(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
 _PUNCTUATION = (
     Rule("abbreviation", _ABBREVIATION, r"\1\2\3", "one source writes U.S., another US"),
-    Rule("quotes", _QUOTES, " ", "one source's scraper lost quotation marks and apostrophes"),
+    Rule("quotes", _QUOTES, " ", "one source's scraper lost quotation marks"),
     Rule("dashes", r"[\u2013\u2014]|\s-+\s|--+", " ", "the same scraper lost long dashes"),
-    Rule("colon", r":(?!\d)", " ", "blogs open quotations and embedded posts with a colon"),
+    Rule("colon", r":(?!\d)", " ", "blogs introduce quotations with a colon"),
 )
 _HOUSE_STYLE = (
     *_PUNCTUATION,
     Rule("weekday", _WEEKDAY, " ", "an agency names the day of an event"),
-    Rule("ellipsis", r"\u2026|\.{2,}", ". ", "one source uses ellipses more often"),
+    Rule("ellipsis", r"\u2026|\.{2,}", ". ", "blogs use more ellipses"),
     Rule("title_case", _FOLD_CASE, "", "one source capitalizes every word of its titles", field="title"),
 )
 
@@ -126,7 +126,7 @@ _INVISIBLE = "\u200b-\u200d\u2060\ufeff\u00ad" # zero-width characters and the s
 _BLANKS = Rule("blanks", f"[\\s{_INVISIBLE}]+", " ", "blanks that other rules or a scraper left behind")
 _MONTHS = "january|february|march|april|june|july|august|september|october|november|december" # "may" is a verb too
 _STRICT = (
-    Rule("case", _FOLD_CASE, "", "words in capitals, and other habits of capitalization"),
+    Rule("case", _FOLD_CASE, "", "words in capitals, and other capitalization"),
     Rule("punctuation", r"[^\w\s]|_", " ", "each source punctuates in its own way"),
     Rule("numbers", r"\d+", " ", "dates and times in the text"),
     Rule("months", rf"\b(?:{_MONTHS})\b", " ", "an agency dates what it reports"),
@@ -227,7 +227,7 @@ _NAME = (
     r"\b[A-Z][\w-]{0,30}(?: [A-Z][\w-]{0,30})+" # two or more capitalized words in a row
     r"|(?<=[a-z0-9,] )[A-Z][\w-]{0,30}" # one inside a sentence
 )
-TITLE_REMOVAL = (Rule("title", r"(?s).+", "", "titles follow the house style more than bodies do", field="title"),)
+TITLE_REMOVAL = (Rule("title", r"(?s).+", "", "a title alone often tells the source", field="title"),)
 NAME_MASKING = (Rule("names", _NAME, "someone", "names tell when and where an article appeared", field="text"),)
 
 # %% ../nbs/07_cleaning.ipynb #76d20cd1

@@ -35,26 +35,135 @@ if TYPE_CHECKING:
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['PERTURBATIONS', 'misclassified', 'least_confident', 'slice_columns', 'find_slices', 'plot_slices', 'nearest_articles',
-           'label_issues', 'perturbation_table', 'error_report', 'ErrorReport', 'finish_run']
+__all__ = ['PERTURBATIONS', 'finish_run', 'error_report', 'ErrorReport', 'misclassified', 'least_confident', 'slice_columns',
+           'find_slices', 'plot_slices', 'nearest_articles', 'label_issues', 'perturbation_table']
 
 # %% ../nbs/18_error_analysis.ipynb #61ff5d51
+def finish_run(
+    run:Run # a finished training run, from `finetune`
+    )->dict[str, Any]: # the test scores, see `stats.classification_scores`
+    "Calibrate the model, evaluate it on the test split, and write predictions, scores and report into the run folder."
+    settings = read_json(run.folder/_RUN_FILE)
+    dataset, manifest = load_prepared(settings["data"])
+    rules = tuple(Rule(**rule) for rule in manifest["rules"])
+    calibration = calibrate(run.model, dataset["validation"].to_pandas(), rules)
+    start = time.perf_counter()
+    batch_size = run.metrics["recipe"]["eval_batch_size"]
+    predictions = predict(run.model, dataset["test"].to_pandas(), cleaned_by=rules, batch_size=batch_size)
+    seconds = time.perf_counter() - start
+    evaluation.save_predictions(predictions, run.folder/"predictions"/"test.parquet")
+    notify("analysing the errors")
+    temperature = f"{calibration['temperature']:.3f}, fitted on the validation articles"
+    about = {"model": settings["model"], "temperature": temperature, **_describe_data(manifest)}
+    report = error_report(predictions, dataset["train"].to_pandas(), run.model, cleaned_by=rules, about=about)
+    scores = report.save(run.folder/"report.html", run, title=f"Fake news detector on {manifest['source']}")
+    intervals = report.intervals.round(6).replace({np.nan: None}).to_dict("index")
+    speed = {"test_seconds": seconds, "test_articles_per_second": len(predictions)/seconds}
+    run.metrics.update(test=scores, intervals=intervals, calibration=calibration, **speed)
+    write_json(run.metrics, run.folder/_METRICS_FILE)
+    return scores
+
+# %% ../nbs/18_error_analysis.ipynb #829edb57
+def _describe_data(
+    manifest:dict[str, Any] # of a prepared folder
+    )->dict[str, Any]: # names and values, for a report
+    "Describe a prepared folder: its source, its cleaning, its split, and the size of each part."
+    keys = ("source", "origin", "protocol", "cleaning", "split", "seed")
+    about = {key: manifest[key] for key in keys if key in manifest}
+    dropped = manifest.get("duplicates_dropped")
+    if dropped is None: about["duplicates dropped"] = "none: duplicates were kept"
+    else: about["duplicates dropped"] = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in dropped.items())
+    for split, count in manifest["counts"].items():
+        about[split] = f"{count['articles']:,} articles: {count['fake']:,} fake, {count['real']:,} real"
+    return about
+
+# %% ../nbs/18_error_analysis.ipynb #ee9ed9f5
+_MAX_ERRORS = 50 # misclassified articles whose neighbours are searched
+_MAX_CANDIDATES = 2000 # training articles that are embedded
+_MAX_PERTURBED = 200 # articles that are perturbed
+
+def error_report(
+    predictions:Predictions, # predictions for labelled articles, at least one
+    train:pd.DataFrame|None=None, # the training articles, cleaned by the same rules as the articles of `predictions`
+    model:str|Path|None=None, # the folder of the model that made the predictions
+    *,
+    cleaned_by:tuple[Rule, ...]|None=None, # the rules already applied to both article tables; None: none
+    about:dict[str, Any]|None=None, # names and values that describe model and data in the report
+    columns:dict[str, Any]|None=None, # additional features for slices: name -> one value per article
+    seed:int=42 # seed of the folds and of the samples
+    )->ErrorReport: # print or save it
+    "Collect what can be found out about a model's errors; `DataError` if there are no predictions."
+    intervals = score_intervals(predictions)
+    articles = predictions.articles.reset_index(drop=True)
+    errors = articles.iloc[_error_rows(predictions)[:_MAX_ERRORS]].reset_index(drop=True)
+    features = dict(columns or {})
+    word_neighbours, embedding_neighbours, issues, flips = None, None, None, None
+    if train is not None:
+        word_neighbours = nearest_articles(errors, train)
+        issues = _label_issues_if_possible(train, seed)
+    if model is not None:
+        features["truncation"] = np.where(_is_truncated(model, articles, cleaned_by), "truncated", "whole")
+        flips = _perturb_sample(model, articles, cleaned_by, seed)
+    if train is not None and model is not None:
+        embedding_neighbours = _neighbours_by_embedding(model, errors, train, cleaned_by, seed=seed)
+    slices = find_slices(predictions, slice_columns(articles, features))
+    return ErrorReport(
+        predictions=predictions, intervals=intervals, slices=slices, word_neighbours=word_neighbours,
+        embedding_neighbours=embedding_neighbours, label_issues=issues, flips=flips, about=about or {})
+
+# %% ../nbs/18_error_analysis.ipynb #ee2b3a5f
+@dataclass(frozen=True)
+class ErrorReport:
+    "Everything that `error_report` finds out about a model's errors."
+    predictions:Predictions # predictions for labelled articles
+    intervals:pd.DataFrame # the scores with 95 % intervals, see `evaluation.score_intervals`
+    slices:pd.DataFrame # see `find_slices`
+    word_neighbours:pd.DataFrame|None # see `nearest_articles`: neighbours by TF-IDF; None without training articles
+    embedding_neighbours:pd.DataFrame|None # neighbours by embedding; None without training articles or model
+    label_issues:pd.DataFrame|None # see `label_issues`; None without five training articles of each class
+    flips:pd.DataFrame|None # see `perturbation_table`; None without a model
+    about:dict[str, Any] # names and values that describe model and data
+
+    def __str__(self)->str:
+        return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(_findings(self), start=1))
+
+    def __repr__(self)->str:
+        return f"ErrorReport({self.predictions.wrong.sum():,} of {len(self.predictions):,} articles misclassified)"
+
+    def save(self,
+        path:str|Path, # the HTML file to write
+        run:Run|None=None, # the training run: adds the learning curve, the recipe and the machine
+        title:str="Fake news detector" # heading of the page
+        )->dict[str, Any]: # the scores, see `stats.classification_scores`
+        "Write the report as one self-contained HTML file."
+        scores = evaluation.evaluate_predictions(self.predictions)
+        is_synthetic = "synthetic" in str(self.about.get("origin"))
+        note = reports._SYNTHETIC_NOTE if is_synthetic else None
+        subtitle = f"Evaluated on {len(self.predictions):,} articles"
+        cards, figures = _score_cards(self, scores, run), _report_figures(self, run)
+        sections = _report_sections(self, scores, run)
+        reports.write_page(
+            path, title=title, subtitle=subtitle, note=note, lead=_findings(self),
+            cards=cards, figures=figures, sections=sections)
+        return scores
+
+# %% ../nbs/18_error_analysis.ipynb #21ee7c2f
 def misclassified(
     predictions:Predictions, # predictions for labelled articles
-    top:int|None=None # number of articles to return; None: all
-    )->pd.DataFrame: # title, true, predicted, confidence, id, subject, words (in the body)
+    top:int|None=None # largest number of articles to return; None: all
+    )->pd.DataFrame: # title, true, predicted, confidence (of the predicted label), id, subject, words (in the body)
     "List the articles that a model misclassifies, the most confident errors first."
     return _article_rows(predictions, _error_rows(predictions)[:top])
 
 def least_confident(
     predictions:Predictions, # predictions for labelled articles
-    top:int=20 # number of articles to return
-    )->pd.DataFrame: # the same columns as `misclassified`
-    "List the articles that a model is least confident about, whether it is right or wrong."
+    top:int=20 # largest number of articles to return
+    )->pd.DataFrame: # the same columns as for `misclassified`
+    "List the articles that a model is least confident about, whether its prediction is right or wrong."
     rows = np.argsort(predictions.confidence, kind="stable")
     return _article_rows(predictions, rows[:top])
 
-# %% ../nbs/18_error_analysis.ipynb #829edb57
+# %% ../nbs/18_error_analysis.ipynb #c28d814c
 def _error_rows(
     predictions:Predictions # predictions for labelled articles
     )->np.ndarray: # row numbers
@@ -66,7 +175,7 @@ def _error_rows(
 def _article_rows(
     predictions:Predictions, # predictions for labelled articles
     rows:np.ndarray # row numbers, in the order of the table
-    )->pd.DataFrame: # title, true, predicted, confidence (probability of the predicted label), id, subject, words
+    )->pd.DataFrame: # see `misclassified`
     "Describe some articles and what the model predicts for them."
     articles = predictions.articles.iloc[rows]
     table = pd.DataFrame({"title": articles.title.fillna("").to_numpy(dtype=object)})
@@ -82,8 +191,8 @@ def _article_rows(
 def slice_columns(
     articles:pd.DataFrame, # the article table
     extra:dict[str, Any]|None=None # additional features: name -> one value per article
-    )->pd.DataFrame: # one column per feature, one row per article; "" where the value is not known
-    "Name the slice that each article belongs to, for every feature."
+    )->pd.DataFrame: # one column per feature, one row per article: the name of a slice, or "" if it is unknown
+    "Assign each article to a slice, for every feature."
     columns = {feature: slicer(articles) for feature, slicer in _SLICERS.items()}
     for feature, values in (extra or {}).items(): columns[feature] = np.asarray(values, dtype=object).astype(str)
     return pd.DataFrame(columns)
@@ -91,9 +200,9 @@ def slice_columns(
 def find_slices(
     predictions:Predictions, # predictions for labelled articles
     columns:pd.DataFrame|None=None, # slice of each article, one column per feature; None: `slice_columns(articles)`
-    min_articles:int=20 # number of articles that a slice, and the rest, must have
-    )->pd.DataFrame: # one row per slice: the columns `_SLICE_COLUMNS` and p_holm
-    "Compare the error rate of each slice with the rest; the highest lower end of the interval comes first."
+    min_articles:int=20 # smallest number of articles in a slice, and outside it
+    )->pd.DataFrame: # one row per slice; the columns are listed below
+    "Compare the error rate of each slice with that of the rest, and sort by the lower end of its interval."
     if columns is None: columns = slice_columns(predictions.articles)
     wrong = predictions.wrong
     rows = []
@@ -112,7 +221,7 @@ _SLICE_COLUMNS = ["feature", "slice", "n", "errors", "error_rate", "low", "high"
 def _compare_with_rest(
     wrong:np.ndarray, # mask of the misclassified articles
     in_slice:np.ndarray # mask of the articles in the slice
-    )->dict[str, float]: # n, errors, error_rate, low and high (Wilson), rest_error_rate, difference, p (Fisher)
+    )->dict[str, float]: # the columns from n to p
     "Compare the error rate inside a slice with the one outside."
     from scipy.stats import fisher_exact
     n, rest_n = int(in_slice.sum()), int((~in_slice).sum())
@@ -125,7 +234,7 @@ def _compare_with_rest(
 # %% ../nbs/18_error_analysis.ipynb #888cee73
 def _bin_names(
     values:np.ndarray, # one number per article, at least 0
-    edges:tuple[int, ...], # lower ends of all bins but the first, ascending
+    edges:tuple[int, ...], # lower ends of all bins except the first, ascending
     unit:str # what the numbers count, in the plural
     )->np.ndarray: # one name per article, such as "50–149 words"
     "Name the bin of each number."
@@ -153,26 +262,26 @@ def _year(
 def _length(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # such as "50–149 words"
-    "Count the words of each body."
+    "Sort the bodies into bins by their number of words."
     words = articles.text.fillna("").str.split().str.len()
     return _bin_names(words.to_numpy(), (50, 150, 300, 600), "words")
 
 def _quotation_marks(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # such as "5–14 marks"
-    "Count the double quotation marks of each body."
+    "Sort the bodies into bins by their number of double quotation marks."
     marks = articles.text.fillna("").str.count("[\"\u201c\u201d]")
     return _bin_names(marks.to_numpy(), (1, 5, 15), "marks")
 
 def _title_case(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # "most words capitalised", "few words capitalised" or "no title"
-    "Describe how each title is capitalised; 60 % of the words are most."
+    "Describe the capitalization of each title; at least 60 % of the words count as most."
     names = []
     for title in articles.title.fillna(""):
-        capitalised = [word[0].isupper() for word in title.split()]
-        if not capitalised: names.append("no title")
-        elif np.mean(capitalised) >= .6: names.append("most words capitalised")
+        is_capitalized = [word[0].isupper() for word in title.split()]
+        if not is_capitalized: names.append("no title")
+        elif np.mean(is_capitalized) >= .6: names.append("most words capitalised")
         else: names.append("few words capitalised")
     return np.array(names, dtype=object)
 
@@ -188,10 +297,10 @@ _SLICERS: dict[str, Callable[[pd.DataFrame], np.ndarray]] = {
 # %% ../nbs/18_error_analysis.ipynb #2ce66470
 def plot_slices(
     slices:pd.DataFrame, # see `find_slices`
-    top:int=12, # number of slices to show, from the worst
+    top:int=12, # largest number of slices to show, from the top of the table
     ax:Axes|None=None # axes to draw on; None: a new figure
     )->Axes: # the axes drawn on
-    "Plot the error rates of the worst slices with their intervals; significantly worse slices are highlighted."
+    "Plot the error rates of slices with their 95 % intervals, and highlight those significantly worse than the rest."
     rows = slices.head(top).iloc[::-1]
     ax = new_axes(ax, width=6.5, height=.32*len(rows) + 1.2)
     colors = np.where(_is_significantly_worse(rows), ACCENT_COLORS[1], NEUTRAL_COLOR)
@@ -205,8 +314,8 @@ def plot_slices(
 # %% ../nbs/18_error_analysis.ipynb #b2b2b2bb
 def _is_significantly_worse(
     slices:pd.DataFrame # see `find_slices`
-    )->pd.Series: # a mask
-    "Mark the slices whose error rate is higher than that of the rest, at the 5 % level after Holm's correction."
+    )->pd.Series: # True or False per slice
+    "Find the slices whose error rate is higher than that of the rest, at the 5 % level after Holm's correction."
     return (slices.p_holm < .05) & (slices.difference > 0)
 
 def _slices_title(
@@ -223,11 +332,11 @@ def _slices_title(
 _NEIGHBOUR_COLUMNS = ["title", "label", "nearest_title", "nearest_label", "similarity", "id", "nearest_id"]
 
 def nearest_articles(
-    articles:pd.DataFrame, # articles whose neighbours are wanted
-    train:pd.DataFrame, # articles to search, usually the training split
+    articles:pd.DataFrame, # the article table of the queries, such as misclassified articles
+    train:pd.DataFrame, # the article table to search, usually the training split
     k:int=1, # number of neighbours per article
-    vectors:tuple[Any, Any]|None=None # vectors of `articles` and of `train`, one row each; None: TF-IDF
-    )->pd.DataFrame: # the columns `_NEIGHBOUR_COLUMNS`, k rows per article, the nearest first
+    vectors:tuple[Any, Any]|None=None # a matrix for `articles` and one for `train`, a row per article; None: TF-IDF
+    )->pd.DataFrame: # the columns `_NEIGHBOUR_COLUMNS`; k rows per article, the nearest first; similarity: 0 to 1
     "Find the training articles that are most similar to each article."
     from sklearn.neighbors import NearestNeighbors
     if not len(articles): return pd.DataFrame(columns=_NEIGHBOUR_COLUMNS)
@@ -241,8 +350,8 @@ def nearest_articles(
 
 # %% ../nbs/18_error_analysis.ipynb #a7faed18
 def _tfidf_vectors(
-    articles:pd.DataFrame, # articles whose neighbours are wanted
-    train:pd.DataFrame # articles to search; the vocabulary is theirs
+    articles:pd.DataFrame, # the article table of the queries
+    train:pd.DataFrame # the article table to search; it defines the vocabulary
     )->tuple[Any, Any]|None: # two sparse matrices; None if the training articles have no words
     "Compute the TF-IDF vectors of two article tables."
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -253,8 +362,8 @@ def _tfidf_vectors(
     return vectorizer.transform(article_texts(articles)), vectorizer.transform(article_texts(train))
 
 def _neighbour_table(
-    queries:pd.DataFrame, # articles whose neighbours were searched
-    nearest:pd.DataFrame, # the neighbour of each, in the same order
+    queries:pd.DataFrame, # articles, one row per neighbour
+    nearest:pd.DataFrame, # their neighbours, in the same order
     similarity:np.ndarray # cosine similarity of each pair
     )->pd.DataFrame: # the columns `_NEIGHBOUR_COLUMNS`
     "Put articles and their neighbours side by side."
@@ -271,29 +380,29 @@ def _neighbour_table(
 def label_issues(
     articles:pd.DataFrame, # the article table, usually the training split
     seed:int=42 # seed of the five folds
-    )->pd.DataFrame: # title, given_label, probability (of that label, out of fold), id; the least plausible label first
+    )->pd.DataFrame: # title, given_label, probability (of that label, out of fold), id; the least probable label first
     "List the articles whose label is probably wrong; `DataError` if a class has fewer than five articles."
     from cleanlab.filter import find_label_issues
     labels = articles.label.to_numpy(dtype=int)
-    plausibility = label_predictability(articles, seed=seed)
+    of_given_label = label_predictability(articles, seed=seed)
     every_row = np.arange(len(labels))
     probabilities = np.empty((len(labels), 2))
-    probabilities[every_row, labels] = plausibility
-    probabilities[every_row, 1 - labels] = 1 - plausibility
+    probabilities[every_row, labels] = of_given_label
+    probabilities[every_row, 1 - labels] = 1 - of_given_label
     rows = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     flagged = articles.iloc[rows]
     table = pd.DataFrame({"title": flagged.title.fillna("").to_numpy(dtype=object)})
     table["given_label"] = flagged.label.map(ID2LABEL).to_numpy(dtype=object)
-    table["probability"] = plausibility[rows].round(4)
+    table["probability"] = of_given_label[rows].round(4)
     table["id"] = flagged.id.to_numpy(dtype=object)
     return table
 
 # %% ../nbs/18_error_analysis.ipynb #68b2d1d8
 def perturbation_table(
     predict_articles:Callable[[pd.DataFrame], Predictions], # takes an article table, returns its predictions
-    articles:pd.DataFrame # at least one article
-    )->pd.DataFrame: # index perturbation; changed, flips, flip_rate, low and high (Wilson), to_fake, to_real
-    "Count the predictions that each perturbation flips, the highest flip rate first."
+    articles:pd.DataFrame # the article table, at least one article
+    )->pd.DataFrame: # index perturbation; changed, flips, flip_rate, low and high (Wilson, 95 %), to_fake, to_real
+    "Count the predictions that each of `PERTURBATIONS` flips, the highest flip rate first."
     before = predict_articles(articles).predicted
     rows = []
     for name in PERTURBATIONS:
@@ -309,9 +418,9 @@ def perturbation_table(
 
 # %% ../nbs/18_error_analysis.ipynb #9c0de690
 def _changed_rows(
-    articles:pd.DataFrame, # before
-    perturbed:pd.DataFrame # after, in the same order
-    )->np.ndarray: # a mask
+    articles:pd.DataFrame, # the article table before the perturbation
+    perturbed:pd.DataFrame # the article table after it, in the same order
+    )->np.ndarray: # True or False per article
     "Find the articles that a perturbation changes."
     other_title = perturbed.title != articles.title.fillna("")
     other_text = perturbed.text != articles.text.fillna("")
@@ -321,7 +430,7 @@ def _count_flips(
     flips:np.ndarray, # per article: -1 flipped to fake, 0 not flipped, 1 flipped to real
     changed:np.ndarray # mask of the articles that the perturbation changes
     )->dict[str, float]: # changed, flips, flip_rate, low, high, to_fake, to_real; the rates are nan if nothing changed
-    "Summarise the flips of one perturbation."
+    "Summarize the flips of one perturbation."
     n, count = int(changed.sum()), int((flips != 0).sum())
     low, high = wilson_interval(count, n) if n else (np.nan, np.nan)
     rates = {"flip_rate": count/n if n else np.nan, "low": float(low), "high": float(high)}
@@ -343,7 +452,7 @@ def _without_punctuation(title:str, text:str, rng:np.random.Generator)->tuple[st
     return re.sub(r"[^\w\s]", " ", title), re.sub(r"[^\w\s]", " ", text)
 
 def _without_dateline(title:str, text:str, rng:np.random.Generator)->tuple[str, str]:
-    "Remove the opening of a news agency, such as WASHINGTON (Reuters) -."
+    "Remove the dateline of a news agency, such as WASHINGTON (Reuters) -."
     return title, re.sub(_DATELINE, "", text)
 
 def _without_title(title:str, text:str, rng:np.random.Generator)->tuple[str, str]:
@@ -400,81 +509,11 @@ def _perturb(
     return articles.assign(title=titles, text=texts)
 
 # %% ../nbs/18_error_analysis.ipynb #e71b3c71
-_MAX_ERRORS = 50 # misclassified articles whose neighbours are searched
-_MAX_CANDIDATES = 2000 # training articles that are embedded
-_MAX_PERTURBED = 200 # articles
-
-def error_report(
-    predictions:Predictions, # predictions for labelled articles, at least one
-    train:pd.DataFrame|None=None, # the training articles, cleaned as for training
-    model:str|Path|None=None, # the model folder
-    *,
-    cleaned_by:tuple[Rule, ...]|None=None, # rules already applied to both article tables; None: none were
-    about:dict[str, Any]|None=None, # what the report is about, for its last section: names and values
-    columns:dict[str, Any]|None=None, # additional features for slices: name -> one value per article
-    seed:int=42 # seed of the folds and the samples
-    )->ErrorReport: # print it, or save it
-    "Gather everything about a model's errors; `DataError` if there are no predictions."
-    intervals = score_intervals(predictions)
-    articles = predictions.articles.reset_index(drop=True)
-    errors = articles.iloc[_error_rows(predictions)[:_MAX_ERRORS]].reset_index(drop=True)
-    features = dict(columns or {})
-    word_neighbours, embedding_neighbours, issues, flips = None, None, None, None
-    if train is not None:
-        word_neighbours = nearest_articles(errors, train)
-        issues = _label_issues_if_possible(train, seed)
-    if model is not None:
-        features["truncation"] = np.where(_is_truncated(model, articles, cleaned_by), "truncated", "whole")
-        flips = _perturb_sample(model, articles, cleaned_by, seed)
-    if train is not None and model is not None:
-        embedding_neighbours = _neighbours_by_embedding(model, errors, train, cleaned_by, seed=seed)
-    slices = find_slices(predictions, slice_columns(articles, features))
-    return ErrorReport(
-        predictions=predictions, intervals=intervals, slices=slices, word_neighbours=word_neighbours,
-        embedding_neighbours=embedding_neighbours, label_issues=issues, flips=flips, about=about or {})
-
-# %% ../nbs/18_error_analysis.ipynb #42082f85
-@dataclass(frozen=True)
-class ErrorReport:
-    "Everything that `error_report` finds out about a model's errors."
-    predictions:Predictions # predictions for labelled articles
-    intervals:pd.DataFrame # the scores with 95 % intervals, see `evaluation.score_intervals`
-    slices:pd.DataFrame # see `find_slices`
-    word_neighbours:pd.DataFrame|None # see `nearest_articles`: neighbours by TF-IDF; None without training articles
-    embedding_neighbours:pd.DataFrame|None # neighbours by embedding; None without training articles or model
-    label_issues:pd.DataFrame|None # see `label_issues`; None without five training articles of each class
-    flips:pd.DataFrame|None # see `perturbation_table`; None without a model
-    about:dict[str, Any] # what the report is about: names and values
-
-    def __str__(self)->str:
-        return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(_findings(self), start=1))
-
-    def __repr__(self)->str:
-        return f"ErrorReport({self.predictions.wrong.sum():,} of {len(self.predictions):,} articles misclassified)"
-
-    def save(self,
-        path:str|Path, # the HTML file to write
-        run:Run|None=None, # the training run; adds the learning curve, the recipe and the machine
-        title:str="Fake news detector" # heading of the page
-        )->dict[str, Any]: # the scores, see `stats.classification_scores`
-        "Write the report as one self-contained HTML file."
-        scores = evaluation.evaluate_predictions(self.predictions)
-        is_synthetic = "synthetic" in str(self.about.get("origin"))
-        note = reports._SYNTHETIC_NOTE if is_synthetic else None
-        subtitle = f"Evaluated on {len(self.predictions):,} articles"
-        cards, figures = _score_cards(self, scores, run), _report_figures(self, run)
-        sections = _report_sections(self, scores, run)
-        reports.write_page(
-            path, title=title, subtitle=subtitle, note=note, lead=_findings(self),
-            cards=cards, figures=figures, sections=sections)
-        return scores
-
-# %% ../nbs/18_error_analysis.ipynb #21ee7c2f
 def _label_issues_if_possible(
     train:pd.DataFrame, # the training articles
     seed:int # seed of the folds
     )->pd.DataFrame|None: # see `label_issues`; None if a class is too small
-    "Find label issues, or tell the user why there are none."
+    "Find label issues, or notify the user that a class is too small."
     smallest = train.label.value_counts().reindex(list(ID2LABEL), fill_value=0).min()
     if smallest >= 5: return label_issues(train, seed)
     notify("label issues are not searched: a class has fewer than 5 training articles")
@@ -483,8 +522,8 @@ def _label_issues_if_possible(
 def _is_truncated(
     model:str|Path, # a model folder
     articles:pd.DataFrame, # the article table
-    cleaned_by:tuple[Rule, ...]|None=None # rules already applied to it
-    )->np.ndarray: # a mask
+    cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to it; None: none
+    )->np.ndarray: # True or False per article
     "Find the articles that exceed the model's maximum length."
     _, tokenizer, ids = evaluation._model_inputs(model, articles, cleaned_by, longer=1)
     return np.array([len(row) > tokenizer.model_max_length for row in ids])
@@ -492,7 +531,7 @@ def _is_truncated(
 def _perturb_sample(
     model:str|Path, # a model folder
     articles:pd.DataFrame, # the article table
-    cleaned_by:tuple[Rule, ...]|None, # rules already applied to it
+    cleaned_by:tuple[Rule, ...]|None, # the rules already applied to it; None: none
     seed:int # seed of the sample
     )->pd.DataFrame: # see `perturbation_table`
     "Perturb a random sample of the articles."
@@ -504,7 +543,7 @@ def _neighbours_by_embedding(
     model:str|Path, # a model folder
     errors:pd.DataFrame, # misclassified articles
     train:pd.DataFrame, # the training articles
-    cleaned_by:tuple[Rule, ...]|None, # rules already applied to both
+    cleaned_by:tuple[Rule, ...]|None, # the rules already applied to both; None: none
     seed:int # seed of the sample of training articles
     )->pd.DataFrame: # see `nearest_articles`
     "Find the nearest neighbours of the errors by the model's embeddings."
@@ -514,11 +553,11 @@ def _neighbours_by_embedding(
     candidate_vectors = article_embeddings(model, candidates, cleaned_by)
     return nearest_articles(errors, candidates, vectors=(error_vectors, candidate_vectors))
 
-# %% ../nbs/18_error_analysis.ipynb #25a66d3d
+# %% ../nbs/18_error_analysis.ipynb #42082f85
 def _findings(
     report:ErrorReport # see `error_report`
     )->list[str]: # sentences
-    "Say what the report found."
+    "State the findings of a report."
     sentences = [_error_rate_sentence(report.predictions), _slices_sentence(report.slices)]
     if report.word_neighbours is not None:
         sentences.append(_neighbours_sentence(report.word_neighbours, "by words"))
@@ -596,7 +635,7 @@ def _score_cards(
     scores:dict[str, Any], # see `stats.classification_scores`
     run:Run|None # the training run
     )->list[tuple[str, str]]: # name and value of each card
-    "Choose the numbers that are shown in large type."
+    "Collect the scores that the page shows in large type."
     names = {"f1": "weighted F1", "accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc": "ROC AUC"}
     cards = []
     for score, name in names.items():
@@ -627,7 +666,7 @@ def _report_sections(
     scores:dict[str, Any], # see `stats.classification_scores`
     run:Run|None # the training run
     )->list[dict[str, Any]]: # see `reports.table_section`
-    "Choose the tables of the report."
+    "Collect the tables of the page."
     limits = "A score on articles from these sources says little about articles from others."
     sections = [*_score_sections(report, scores), *_article_sections(report.predictions)]
     if report.word_neighbours is not None:
@@ -664,7 +703,7 @@ def _percentages(
 
 def _slices_section(
     slices:pd.DataFrame, # see `find_slices`
-    top:int=40 # number of slices to show
+    top:int=40 # largest number of slices to show
     )->dict[str, Any]: # see `reports.table_section`
     "Show the slices, the worst first."
     shown = slices.head(top).drop(columns=["difference", "p"]).round({"p_holm": 4})
@@ -674,7 +713,7 @@ def _slices_section(
 
 def _article_sections(
     predictions:Predictions, # predictions for labelled articles
-    top:int=100 # number of misclassified articles to show
+    top:int=100 # largest number of misclassified articles to show
     )->list[dict[str, Any]]: # see `reports.table_section`
     "Show the misclassified articles and the least confident predictions."
     errors = misclassified(predictions)
@@ -697,7 +736,7 @@ def _neighbours_section(
 
 def _label_issues_section(
     issues:pd.DataFrame, # see `label_issues`
-    top:int=50 # number of articles to show
+    top:int=50 # largest number of articles to show
     )->dict[str, Any]: # see `reports.table_section`
     "Show the training labels that are suspect."
     note = f"{_count(len(issues), 'training label')} flagged by confident learning, the least plausible first."
@@ -722,41 +761,3 @@ def _run_sections(
     speed = f"{metrics['articles_per_second']:,.0f} articles and {metrics['tokens_per_second']:,.0f} tokens per second"
     return [table_section("Recipe", "The settings of the fine-tuning.", metrics["recipe"]),
         table_section("Machine and versions", f"Training speed: {speed}.", metrics["machine"] | metrics["versions"])]
-
-# %% ../nbs/18_error_analysis.ipynb #37c8ebc4
-def finish_run(
-    run:Run # the finished training run, from `finetune`
-    )->dict[str, Any]: # the test scores, see `stats.classification_scores`
-    "Calibrate the model, evaluate it on the test split, and write predictions, scores and report into the run folder."
-    settings = read_json(run.folder/_RUN_FILE)
-    dataset, manifest = load_prepared(settings["data"])
-    rules = tuple(Rule(**rule) for rule in manifest["rules"])
-    calibration = calibrate(run.model, dataset["validation"].to_pandas(), rules)
-    start = time.perf_counter()
-    batch_size = run.metrics["recipe"]["eval_batch_size"]
-    predictions = predict(run.model, dataset["test"].to_pandas(), cleaned_by=rules, batch_size=batch_size)
-    seconds = time.perf_counter() - start
-    evaluation.save_predictions(predictions, run.folder/"predictions"/"test.parquet")
-    notify("analysing the errors")
-    temperature = f"{calibration['temperature']:.3f}, fitted on the validation articles"
-    about = {"model": settings["model"], "temperature": temperature, **_describe_data(manifest)}
-    report = error_report(predictions, dataset["train"].to_pandas(), run.model, cleaned_by=rules, about=about)
-    scores = report.save(run.folder/"report.html", run, title=f"Fake news detector on {manifest['source']}")
-    intervals = report.intervals.round(6).replace({np.nan: None}).to_dict("index")
-    speed = {"test_seconds": seconds, "test_articles_per_second": len(predictions)/seconds}
-    run.metrics.update(test=scores, intervals=intervals, calibration=calibration, **speed)
-    write_json(run.metrics, run.folder/_METRICS_FILE)
-    return scores
-
-def _describe_data(
-    manifest:dict[str, Any] # of a prepared folder
-    )->dict[str, Any]: # names and values, for a report
-    "Say what a reader of a report should know about its data."
-    keys = ("source", "origin", "protocol", "cleaning", "split", "seed")
-    about = {key: manifest[key] for key in keys if key in manifest}
-    dropped = manifest.get("duplicates_dropped")
-    if dropped is None: about["duplicates dropped"] = "none: duplicates were kept"
-    else: about["duplicates dropped"] = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in dropped.items())
-    for split, count in manifest["counts"].items():
-        about[split] = f"{count['articles']:,} articles: {count['fake']:,} fake, {count['real']:,} real"
-    return about

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['predict', 'Classifier', 'FineTunedModel', 'article_embeddings', 'Predictions', 'save_predictions', 'load_predictions',
+__all__ = ['predict', 'Classifier', 'FineTunedModel', 'Predictions', 'save_predictions', 'load_predictions', 'article_embeddings',
            'evaluate_predictions', 'detection_metric', 'class_report', 'score_intervals', 'accuracy_interval',
            'compare', 'Comparison', 'compare_models', 'plot_confusion', 'plot_curve']
 
@@ -39,9 +39,9 @@ __all__ = ['predict', 'Classifier', 'FineTunedModel', 'article_embeddings', 'Pre
 def predict(
     model_folder_or_classifier:str|Path|Classifier, # a model folder, or any object with `predict_logits`
     articles:pd.DataFrame, # the article table, with labels
-    cleaned_by:tuple[Rule, ...]|None=None, # the rules already applied to the articles; None: none
-    batch_size:int=32, # articles per batch; of a model folder only
-    precision:str="fp32" # or "auto", see `models.predict_logits`; of a model folder only
+    cleaned_by:tuple[Rule, ...]|None=None, # the rules that have already cleaned the articles; None: not cleaned yet
+    batch_size:int=32, # articles per batch of a model folder; other classifiers ignore it
+    precision:str="fp32" # precision of a model folder: "fp32", "bf16", "fp16" or "auto", see `models.predict_logits`
     )->Predictions: # in the order of `articles`
     "Predict articles whose labels are known."
     classifier = model_folder_or_classifier
@@ -51,10 +51,10 @@ def predict(
 
 # %% ../nbs/16_evaluation.ipynb #c42c6fa2
 class Classifier(Protocol):
-    "Anything that computes logits for an article table."
+    "The interface of `predict`: any object that computes logits for an article table."
     def predict_logits(self,
         articles:pd.DataFrame, # the article table
-        cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to the articles; None: none
+        cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
         )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of `articles`
         "Compute the logits of articles."
         ...
@@ -64,22 +64,22 @@ class FineTunedModel:
     "A model folder as a `Classifier`."
     folder:Path # a model folder
     batch_size:int=32 # articles per batch
-    precision:str="fp32" # or "auto", see `models.predict_logits`
+    precision:str="fp32" # "fp32", "bf16", "fp16" or "auto", see `models.predict_logits`
 
     def predict_logits(self,
         articles:pd.DataFrame, # the article table
-        cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to the articles; None: none
+        cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
         )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of `articles`
         "Load the model, and clean, tokenize and predict the articles."
         model, tokenizer, ids = _model_inputs(self.folder, articles, cleaned_by)
         return predict_logits(model, tokenizer, ids, self.batch_size, precision=self.precision)
 
-# %% ../nbs/16_evaluation.ipynb #7db0c415
+# %% ../nbs/16_evaluation.ipynb #84ead828
 def _model_inputs(
     model_folder:str|Path, # a model folder
     articles:pd.DataFrame, # the article table
-    cleaned_by:tuple[Rule, ...]|None=None, # the rules already applied to the articles; None: none
-    longer:int=0 # tokens to keep beyond the number that the model reads
+    cleaned_by:tuple[Rule, ...]|None=None, # the rules that have already cleaned the articles; None: not cleaned yet
+    longer:int=0 # tokens to keep beyond the model's maximum length, to see which articles exceed it
     )->tuple[PreTrainedModel, PreTrainedTokenizerBase, list[list[int]]]: # model, tokenizer, token ids per article
     "Load a model, and clean and tokenize articles for it."
     model, tokenizer = load_classifier(model_folder)
@@ -89,20 +89,10 @@ def _model_inputs(
     model = model.to(device) # type: ignore[arg-type] # mypy takes transformers' decorated `to` for a plain function
     return model, tokenizer, ids
 
-# %% ../nbs/16_evaluation.ipynb #e58b4b6e
-def article_embeddings(
-    model_folder:str|Path, # a model folder
-    articles:pd.DataFrame, # the article table
-    cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to the articles; None: none
-    )->np.ndarray: # shape (articles, hidden size)
-    "The [CLS] vectors that a fine-tuned model classifies, one per article."
-    model, tokenizer, ids = _model_inputs(model_folder, articles, cleaned_by)
-    return text_embeddings(model, tokenizer, ids)
-
-# %% ../nbs/16_evaluation.ipynb #833e8ede
+# %% ../nbs/16_evaluation.ipynb #4e3fab63
 @dataclass(frozen=True)
 class Predictions:
-    "Articles and the logits that a model computed for them; row i of the logits belongs to article i."
+    "Labelled articles and the logits that a model computed for them; row i of the logits belongs to article i."
     articles:pd.DataFrame # the article table; every id occurs once
     logits:np.ndarray # shape (articles, 2), finite: logit of fake, logit of real
 
@@ -120,33 +110,33 @@ class Predictions:
 
     @property
     def predicted(self)->np.ndarray: # shape (articles,): 0 fake, 1 real
-        "The predicted labels: the class with the larger logit."
+        "The predicted labels: for each article the class with the larger logit, fake in a tie."
         return self.logits.argmax(axis=1)
 
     @property
-    def wrong(self)->np.ndarray: # shape (articles,), boolean
+    def wrong(self)->np.ndarray: # shape (articles,): True for a misclassified article
         "Whether the predicted label differs from the true one."
         return self.predicted != self.labels
 
     @property
-    def probabilities(self)->np.ndarray: # shape (articles, 2): of fake, of real; each row adds up to 1
+    def probabilities(self)->np.ndarray: # shape (articles, 2): probability of fake, of real; each row adds up to 1
         "The softmax of the logits."
         return softmax(self.logits.astype(float), axis=1)
 
     @property
-    def confidence(self)->np.ndarray: # shape (articles,), .5 to 1
+    def confidence(self)->np.ndarray: # shape (articles,): .5 to 1
         "The probability of the predicted label."
         return self.probabilities.max(axis=1)
 
     @property
-    def log_odds(self)->np.ndarray: # shape (articles,); positive where real is predicted
+    def log_odds(self)->np.ndarray: # shape (articles,): positive where real is predicted
         "The log odds of real: the logit of real minus the logit of fake."
         return (self.logits[:, REAL] - self.logits[:, FAKE]).astype(float)
 
     def take(self,
-        rows:Sequence[int]|np.ndarray|pd.Series # a boolean mask, or row numbers, of the articles to keep
-        )->Predictions: # of these articles
-        "The predictions of some of the articles."
+        rows:Sequence[int]|np.ndarray|pd.Series # the articles to keep: a boolean mask, or row numbers in any order
+        )->Predictions: # for these articles
+        "Select the predictions of some of the articles."
         is_mask = np.asarray(rows).dtype == bool
         articles = self.articles[rows] if is_mask else self.articles.iloc[rows]
         return Predictions(articles, self.logits[rows])
@@ -155,16 +145,16 @@ class Predictions:
     def from_log_odds(cls,
         articles:pd.DataFrame, # the article table
         log_odds:np.ndarray # shape (articles,): log odds of real
-        )->Predictions: # with these log odds
-        "Make predictions from log odds."
+        )->Predictions: # with logits that have these log odds
+        "Make predictions from the log odds of real."
         return cls(articles, np.column_stack([-log_odds/2, log_odds/2]))
 
-# %% ../nbs/16_evaluation.ipynb #585aaea7
+# %% ../nbs/16_evaluation.ipynb #3d130c6b
 def _check_shape(
     articles:pd.DataFrame, # the article table
     logits:np.ndarray # one row per article is expected
     )->None:
-    "`DataError` unless there are two logits per article."
+    "Check that there are two logits per article; `DataError` if not."
     expected = (len(articles), 2)
     if logits.shape != expected:
         raise DataError(f"logits of shape {logits.shape} for {len(articles)} articles; expected {expected}",
@@ -174,7 +164,7 @@ def _check_finite(
     articles:pd.DataFrame, # the article table
     logits:np.ndarray # shape (articles, 2)
     )->None:
-    "`DataError` if a logit is nan or infinite."
+    "Check that all logits are finite; `DataError` names the first article with one that is not."
     finite = np.isfinite(logits).all(axis=1)
     if finite.all(): return
     row = int(np.argmin(finite))
@@ -184,7 +174,7 @@ def _check_finite(
 def _check_ids(
     articles:pd.DataFrame # the article table
     )->None:
-    "`DataError` if an id occurs twice."
+    "Check that each id occurs once; `DataError` names the first that does not."
     repeated = articles.id.duplicated().to_numpy()
     if not repeated.any(): return
     row = int(repeated.argmax())
@@ -205,7 +195,7 @@ def save_predictions(
 def load_predictions(
     path:str|Path # a .parquet file written by `save_predictions`
     )->Predictions: # in the order in which they were saved
-    "Read predictions; `DataError` if the file has other columns, or fewer or more rows than were saved."
+    "Read predictions; `DataError` if columns are missing, or if rows were dropped or added since they were saved."
     table = read_table(path)
     missing = [name for name in [*COLUMNS, "logit_fake", "logit_real"] if name not in table]
     if missing:
@@ -218,10 +208,20 @@ def load_predictions(
     return Predictions(table[COLUMNS], table[["logit_fake", "logit_real"]].to_numpy())
 
 # %% ../nbs/16_evaluation.ipynb #926d99f8
+def article_embeddings(
+    model_folder:str|Path, # a model folder
+    articles:pd.DataFrame, # the article table
+    cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
+    )->np.ndarray: # shape (articles, hidden size)
+    "Compute the last hidden state of the [CLS] token of each article."
+    model, tokenizer, ids = _model_inputs(model_folder, articles, cleaned_by)
+    return text_embeddings(model, tokenizer, ids)
+
+# %% ../nbs/16_evaluation.ipynb #6da920a2
 def evaluate_predictions(
     predictions:Predictions # at least one
     )->dict[str, Any]: # see `stats.classification_scores`
-    "All scores of the predictions; `DataError` if there are none."
+    "Compute all classification scores; `DataError` if there are no predictions."
     _check_not_empty(predictions, "evaluate")
     return detection_metric().compute(
         references=predictions.labels.tolist(),
@@ -230,14 +230,14 @@ def evaluate_predictions(
 
 def _check_not_empty(
     predictions:Predictions, # any number
-    purpose:str # what they are needed for: a verb
+    purpose:str # what they are needed for, a verb such as "evaluate"
     )->None:
-    "`DataError` if there are no predictions."
+    "Check that there is at least one prediction; `DataError` if not."
     if not len(predictions): raise DataError(f"no predictions to {purpose}", fix="choose a split with articles")
 
-# %% ../nbs/16_evaluation.ipynb #6da920a2
+# %% ../nbs/16_evaluation.ipynb #2097a559
 def detection_metric()->evaluate.Metric: # `.compute(references=, predictions=, scores=)`; scores: probability of real
-    "The scores as a metric of Hugging Face `evaluate`."
+    "Make a metric of Hugging Face `evaluate` that computes all classification scores."
     import evaluate
     from datasets import Features, Value
     label = Value("int64")
@@ -259,7 +259,7 @@ def detection_metric()->evaluate.Metric: # `.compute(references=, predictions=, 
 def class_report(
     scores:dict[str, Any] # see `evaluate_predictions`
     )->pd.DataFrame: # rows: fake, real and the weighted average; columns: precision, recall, f1, articles
-    "The scores of each class as a table."
+    "Arrange the scores of each class as a table."
     measures = ["precision", "recall", "f1", "n"]
     rows = {}
     for name in ID2LABEL.values():
@@ -274,8 +274,8 @@ def score_intervals(
     n_resamples:int=2000, # bootstrap resamples
     level:float=.95, # confidence level, above 0 and below 1
     seed:int=0 # of the resampling
-    )->pd.DataFrame: # a row per score; columns value, low, high
-    "Every score with its bootstrap confidence interval; `DataError` if there are no predictions."
+    )->pd.DataFrame: # a row per score; columns value, low, high (the ends of the interval)
+    "Compute every score with its bootstrap confidence interval; `DataError` if there are no predictions."
     _check_not_empty(predictions, "evaluate")
     value = _bootstrap_scores(predictions, _unit_weights(predictions)).iloc[0]
     blocks = _resampling_weights(predictions.labels, n_resamples, seed)
@@ -289,11 +289,11 @@ def score_intervals(
 # %% ../nbs/16_evaluation.ipynb #339a2cde
 def _resampling_weights(
     labels:np.ndarray, # shape (articles,): true labels
-    n_resamples:int, # bootstrap resamples, over all blocks
-    seed:int, # of the first block; each block has its own
-    block_cells:int=10_000_000 # articles times resamples in a block, at most
+    n_resamples:int, # bootstrap resamples in all blocks together
+    seed:int, # of the first block; the block that starts at resample i has the seed plus i
+    block_cells:int=10_000_000 # maximum number of weights in a block: articles times resamples
     )->Iterator[np.ndarray]: # blocks of shape (resamples, articles)
-    "Bootstrap weights, one block of resamples at a time."
+    "Draw bootstrap weights, one block of resamples at a time."
     block = max(1, block_cells//len(labels))
     for start in range(0, n_resamples, block):
         yield stats.bootstrap_weights(labels, min(block, n_resamples - start), seed + start)
@@ -301,14 +301,14 @@ def _resampling_weights(
 def _unit_weights(
     predictions:Predictions # any number
     )->np.ndarray: # shape (1, articles)
-    "Weights that count every article once."
+    "Make the weights of the test set itself, which count every article once."
     return np.ones((1, len(predictions)))
 
 def _bootstrap_scores(
     predictions:Predictions, # at least one
     weights:np.ndarray # shape (resamples, articles): how often each article counts
-    )->pd.DataFrame: # a row per resample, a column per score; roc_auc is missing if a class is
-    "Every score of every resample."
+    )->pd.DataFrame: # a row per resample, a column per score; roc_auc is nan if a class is missing
+    "Compute every score of every resample."
     columns = stats._confusion_scores(_confusion_cells(predictions, weights))
     columns["roc_auc"] = stats._weighted_auc(predictions.log_odds, predictions.labels, weights)
     columns |= _probability_scores(predictions, weights)
@@ -319,7 +319,7 @@ def _confusion_cells(
     predictions:Predictions, # at least one
     weights:np.ndarray # shape (resamples, articles)
     )->np.ndarray: # shape (resamples, 2, 2): articles by true and predicted label
-    "The confusion matrix of every resample."
+    "Compute the confusion matrix of every resample."
     cell = 2*predictions.labels + predictions.predicted
     in_cell = np.eye(4, dtype=weights.dtype)[cell]
     return (weights @ in_cell).reshape(-1, 2, 2).astype(float)
@@ -328,9 +328,9 @@ def _confusion_cells(
 def _probability_scores(
     predictions:Predictions, # at least one
     weights:np.ndarray, # shape (resamples, articles): how often each article counts
-    bins:int=15 # of the calibration error
+    bins:int=15 # maximum number of bins of the calibration error
     )->dict[str, np.ndarray]: # log_loss, brier and ece, each of shape (resamples,)
-    "The scores of the probabilities."
+    "Compute the scores of the probabilities for every resample."
     total = weights.sum(axis=1)
     losses = np.column_stack([_log_losses(predictions), _brier_losses(predictions)])
     mean_losses = (weights @ losses.astype(weights.dtype)).T/total
@@ -341,21 +341,21 @@ def _probability_scores(
 def _log_losses(
     predictions:Predictions # any number
     )->np.ndarray: # shape (articles,)
-    "The negative log probability of each true label."
+    "Compute the negative log probability of each true label."
     log_probabilities = log_softmax(predictions.logits.astype(float), axis=1)
     return -log_probabilities[np.arange(len(predictions)), predictions.labels]
 
 def _brier_losses(
     predictions:Predictions # any number
-    )->np.ndarray: # shape (articles,), 0 to 1
-    "The squared distance between the probability of real and the true label."
+    )->np.ndarray: # shape (articles,): 0 to 1
+    "Compute the squared difference between the probability of real and the true label."
     return (predictions.probabilities[:, REAL] - predictions.labels)**2
 
 def _calibration_gaps(
     predictions:Predictions, # at least one
-    bins:int # at most
-    )->np.ndarray: # shape (articles, bins): confidence minus 1 if right, minus 0 if wrong; 0 outside the article's bin
-    "How much each article adds to the calibration gap of its bin."
+    bins:int # maximum number of bins
+    )->np.ndarray: # shape (articles, bins): confidence minus correctness (0 or 1) in the article's bin, 0 elsewhere
+    "Compute how much each article adds to the difference between confidence and accuracy in its bin."
     confidence = predictions.confidence
     bin_of = stats._equal_mass_bins(confidence, bins)
     in_bin = np.eye(bin_of.max() + 1)[bin_of]
@@ -366,15 +366,15 @@ def _calibration_gaps(
 def _last_of_ties(
     values:np.ndarray # sorted
     )->np.ndarray: # ascending row numbers
-    "The last row of each run of equal values."
+    "Find the last row of each run of equal values."
     return np.flatnonzero(np.r_[np.diff(values) != 0, True])
 
 def _weighted_coverage(
     predictions:Predictions, # at least one
     weights:np.ndarray, # shape (resamples, articles): how often each article counts
     risk:float=.10 # fraction of wrong answers allowed, 0 to 1
-    )->np.ndarray: # shape (resamples,): fraction of articles, 0 to 1
-    "The largest coverage whose risk is allowed, at the best confidence threshold of each resample."
+    )->np.ndarray: # shape (resamples,): fraction of articles answered, 0 to 1
+    "Compute the largest coverage with at most this risk, at the best confidence threshold of each resample."
     confidence = predictions.confidence
     order = np.argsort(-confidence, kind="stable")
     possible_ends = _last_of_ties(confidence[order])
@@ -387,7 +387,7 @@ def _weighted_coverage(
 def accuracy_interval(
     predictions:Predictions # at least one
     )->tuple[float, float]: # lower and upper end of the 95 % confidence interval, 0 to 1
-    "Wilson's interval for the accuracy."
+    "Compute Wilson's interval for the accuracy."
     n_right = len(predictions) - predictions.wrong.sum()
     low, high = stats.wilson_interval(n_right, len(predictions))
     return float(low), float(high)
@@ -396,11 +396,11 @@ def accuracy_interval(
 def compare(
     first:Predictions, # of one model
     second:Predictions, # of another model, on the same articles in the same order
-    names:tuple[str, str]=("A", "B"), # what to call the models
+    names:tuple[str, str]=("A", "B"), # names of the models, for the printed sentence
     n_resamples:int=2000, # bootstrap resamples
     seed:int=0 # of the resampling
-    )->Comparison: # print it
-    "Compare two models; `DataError` if their articles differ, or if there are none."
+    )->Comparison: # `print` shows it as sentences
+    "Test whether two models differ; `DataError` if their articles differ, or if there are none."
     _check_same_articles(first, second)
     _check_not_empty(first, "compare")
     first_name, second_name = names
@@ -422,24 +422,24 @@ def compare(
 @dataclass(frozen=True)
 class Comparison:
     "The result of comparing two models on the same articles."
-    names:tuple[str, str] # what the models are called
+    names:tuple[str, str] # names of the models
     n:int # number of articles
-    errors:tuple[int, int] # articles that each model gets wrong
-    discordant:tuple[int, int] # articles that only the first, and only the second model gets wrong
-    p:float # two-sided p-value, see `stats.mcnemar`
+    errors:tuple[int, int] # number of articles that the first and the second model get wrong
+    discordant:tuple[int, int] # number of articles that only the first, and only the second model gets wrong
+    p:float # two-sided p-value of McNemar's test, see `stats.mcnemar`
     difference:float # weighted F1 of the first model minus that of the second, -1 to 1
     low:float # lower end of the 95 % bootstrap interval of the difference
-    high:float # upper end
+    high:float # upper end of the interval
 
     def __str__(self)->str:
         first, second = self.names
         first_errors, second_errors = self.errors
         only_first, only_second = self.discordant
-        errors = f"{first} makes {first_errors:,} errors in {self.n:,} articles, {second} {second_errors:,}."
-        variant = "exact" if only_first + only_second < 25 else "chi-squared"
-        alone = f"{only_first:,} articles are misclassified by {first} alone, {only_second:,} by {second} alone"
+        errors = f"{first} misclassifies {first_errors:,} of {self.n:,} articles, {second} {second_errors:,}."
+        variant = "exact" if only_first + only_second < stats._EXACT_BELOW else "chi-squared"
+        alone = f"Of these, {only_first:,} are errors of the first alone and {only_second:,} of the second alone"
         interval = f"[{self.low:+.4f}, {self.high:+.4f}]"
-        f1 = f"The weighted F1 differs by {self.difference:+.4f} {interval}."
+        f1 = f"The weighted F1 differs by {self.difference:+.4f}, 95 % interval {interval}."
         return f"{errors} {alone}: p = {self.p:.2g} ({variant} McNemar test). {f1}"
 
 # %% ../nbs/16_evaluation.ipynb #f978caf1
@@ -447,7 +447,7 @@ def _check_same_articles(
     first:Predictions, # of one model
     second:Predictions # of another model
     )->None:
-    "`DataError` unless both models predicted the same articles, with the same labels and in the same order."
+    "Check that both models predicted the same articles in the same order; `DataError` if not."
     same_ids = first.articles.id.tolist() == second.articles.id.tolist()
     if same_ids and (first.labels == second.labels).all(): return
     n_shared = len(set(first.articles.id) & set(second.articles.id))
@@ -460,7 +460,7 @@ def _f1_differences(
     second:Predictions, # of another model, on the same articles
     weights:np.ndarray # shape (resamples, articles)
     )->np.ndarray: # shape (resamples,)
-    "The weighted F1 of the first model minus that of the second, on the same resamples."
+    "Compute the weighted F1 of the first model minus that of the second, on the same resamples."
     first_f1 = stats._confusion_scores(_confusion_cells(first, weights))["f1"]
     second_f1 = stats._confusion_scores(_confusion_cells(second, weights))["f1"]
     return first_f1 - second_f1
@@ -471,7 +471,7 @@ def _f1_difference_interval(
     n_resamples:int, # bootstrap resamples
     seed:int # of the resampling
     )->tuple[float, float]: # lower and upper end
-    "The 95 % interval of the F1 difference, by a paired bootstrap."
+    "Compute the 95 % interval of the F1 difference with a paired bootstrap."
     blocks = _resampling_weights(first.labels, n_resamples, seed)
     differences = np.concatenate([_f1_differences(first, second, weights) for weights in blocks])
     low, high = np.quantile(differences, [.025, .975])
@@ -492,7 +492,7 @@ def compare_models(
 def _comparison_row(
     comparison:Comparison # of two models
     )->dict[str, Any]: # first, second: names; errors of each; errors of one alone; f1_difference, low, high; p
-    "A comparison as a row of a table."
+    "Turn a comparison into a row of a table."
     first, second = comparison.names
     first_errors, second_errors = comparison.errors
     only_first, only_second = comparison.discordant
@@ -505,7 +505,7 @@ def _comparison_row(
 def plot_confusion(
     predictions:Predictions, # at least one
     ax:Axes|None=None # axes to draw on; None: a new figure
-    )->Axes: # with the drawing
+    )->Axes: # the axes with the confusion matrix
     "Draw the confusion matrix."
     import seaborn as sns
     ax = new_axes(ax, width=4.2, height=3.4)
@@ -530,7 +530,7 @@ def plot_curve(
     predictions:Predictions, # of articles of both classes
     kind:str="roc", # "roc", or "pr" for precision and recall
     ax:Axes|None=None # axes to draw on; None: a new figure
-    )->Axes: # with the drawing
+    )->Axes: # the axes with the curve
     "Draw the ROC or the precision–recall curve with its 95 % band; `DataError` if a class is missing."
     band = _curve_band(predictions, kind)
     ax = new_axes(ax, width=4.2, height=3.6)
@@ -572,7 +572,7 @@ def _curve_band(
     n_resamples:int=500, # bootstrap resamples
     seed:int=0 # of the resampling
     )->pd.DataFrame: # columns x (0 to 1), y, low, high
-    "A curve with its 95 % bootstrap band; `DataError` if a class is missing."
+    "Compute a curve with its 95 % bootstrap band; `DataError` if a class is missing."
     if len(set(predictions.labels)) < 2:
         raise DataError("the articles are all of one class; a curve needs articles of both classes",
             fix="add articles of the missing class")
@@ -590,7 +590,7 @@ def _roc_curves(
     weights:np.ndarray, # shape (resamples, articles)
     grid:np.ndarray # false positive rates at which to read the curves
     )->np.ndarray: # shape (resamples, points of the grid): true positive rates
-    "The ROC curve of every resample."
+    "Compute the ROC curve of every resample."
     true_positives, false_positives = _positives_by_threshold(predictions, weights, positive=REAL)
     false_positive_rate = false_positives/false_positives[:, -1:]
     true_positive_rate = true_positives/true_positives[:, -1:]
@@ -602,7 +602,7 @@ def _precision_recall_curves(
     weights:np.ndarray, # shape (resamples, articles)
     grid:np.ndarray # recalls at which to read the curves
     )->np.ndarray: # shape (resamples, points of the grid): precisions
-    "The precision–recall curve of every resample, for the class fake."
+    "Compute the precision–recall curve of every resample, for the class fake."
     true_positives, false_positives = _positives_by_threshold(predictions, weights, positive=FAKE)
     flagged = true_positives + false_positives
     precision = np.where(flagged, stats._safe_divide(true_positives, flagged), 1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -116,7 +117,7 @@ def format_percent(
     digits:int=1 # number of digits after the decimal point
     )->str: # such as "12.3 %"; "" for a missing value
     "Format a fraction as a percentage."
-    return "" if pd.isna(fraction) else f"{100*fraction:.{digits}f} %"
+    return "" if math.isnan(fraction) else f"{100*fraction:.{digits}f} %"
 
 # %% ../nbs/04_reports.ipynb #8a82406c
 _SYNTHETIC_NOTE = "The articles are synthetic: the report shows that everything works, and nothing about real news."

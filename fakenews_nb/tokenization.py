@@ -350,5 +350,5 @@ def plot_lengths(
     ax.hist(lengths, bins=40, color=ACCENT_COLORS[0])
     ax.axvline(max_length, color=NEUTRAL_COLOR, linestyle="--")
     ax.set(xlabel="length of an article (tokens)", ylabel="articles",
-        title=f"{truncated:.0%} of the articles are longer than {max_length} tokens and are truncated")
+        title=f"{truncated:.0%} of the articles are longer than {max_length} tokens")
     return ax

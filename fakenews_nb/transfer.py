@@ -35,124 +35,31 @@ if TYPE_CHECKING:
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['fit_model', 'adjust_prior', 'estimate_prior', 'not_in_training', 'transfer_matrix', 'prepare_training',
+__all__ = ['transfer_matrix', 'prepare_training', 'fit_model', 'not_in_training', 'adjust_prior', 'estimate_prior',
            'leave_one_corpus_out', 'plot_transfer', 'save_transfer', 'ood_table', 'ood_scores']
 
 # %% ../nbs/20_transfer.ipynb #34e8d9c7
-def fit_model(
-    name:str, # a baseline, an encoder (see `models.load_encoder`), or several joined by +
-    data:str|Path, # a prepared folder
-    work:str|Path, # folder for fine-tuned models, which are reused
-    recipe:Recipe=RECIPES["fast"], # recipe for fine-tuning
-    limit:int|None=None # number of training articles for fine-tuning; None: all
-    )->Classifier: # ready to predict
-    "Fit a model on a prepared folder; a model that was fine-tuned there before is loaded instead."
-    dataset, manifest = load_prepared(data)
-    rules = tuple(Rule(**rule) for rule in manifest["rules"])
-    validation = dataset["validation"].to_pandas()
-    if "+" in name:
-        members = [fit_model(part, data, work, recipe=recipe, limit=limit) for part in name.split("+")]
-        return fit_ensemble(members, validation, rules)
-    if name in BASELINES: return fit_baseline(name, dataset["train"].to_pandas(), rules)
-    settings = _short_hash(name, asdict(recipe), manifest["sha256"])
-    run = Path(work)/f"{Path(name).name}-{limit or 'all'}-{recipe.seed}-{settings}"
-    if not (run/_METRICS_FILE).is_file(): finetune(data, run, name, recipe, limit=limit, resume=run.exists())
-    if not (run/"model"/_CALIBRATION_FILE).is_file(): calibrate(run/"model", validation, rules)
-    return FineTunedModel(load_run(run).model)
-
-def _short_hash(
-    *settings:Any # values that JSON can represent; others as text
-    )->str: # eight hexadecimal digits
-    "Identify some settings, for the name of a folder."
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
-
-# %% ../nbs/20_transfer.ipynb #8e761072
-_MIN_BATCH = 100 # articles
-
-def adjust_prior(
-    predictions:Predictions, # predictions for a batch of at least 100 articles; the labels are ignored
-    method:str="stated", # "stated", or "em" to estimate the prior from the batch
-    *,
-    prior:float=.5, # for "stated": the fraction of real articles in the batch, above 0 and below 1
-    training_prior:float=.5 # for "em": the fraction of real articles in training
-    )->Predictions: # with other log odds, in the same order
-    "Adjust predictions to the prior of an unlabelled batch; `DataError` if the batch or the prior is not usable."
-    if len(predictions) < _MIN_BATCH:
-        found = f"a batch of {len(predictions):,} articles; prior adjustment needs at least {_MIN_BATCH}"
-        raise DataError(found, fix="use the predictions without adjustment, or collect more articles")
-    if method == "stated": log_odds = _move_threshold(predictions.log_odds, prior)
-    elif method == "em": log_odds = _replace_prior(predictions, training_prior)
-    else: raise DataError(f"no method of prior adjustment is called {method!r}", fix="choose stated or em")
-    return Predictions.from_log_odds(predictions.articles, log_odds)
-
-def estimate_prior(
-    probabilities:np.ndarray, # probability of real per article, calibrated for the training prior
-    training_prior:float, # fraction of real articles in training, above 0 and below 1
-    max_iterations:int=1000 # iterations end earlier once the estimate changes by less than 1e-9
-    )->float: # estimated fraction of real articles in the batch, 0 to 1
-    "Estimate the prior of an unlabelled batch by expectation maximisation (Saerens et al. 2002)."
-    prior = training_prior
-    for _ in range(max_iterations):
-        real = probabilities*prior/training_prior
-        fake = (1 - probabilities)*(1 - prior)/(1 - training_prior)
-        estimate = float((real/(real + fake)).mean())
-        if abs(estimate - prior) < 1e-9: break
-        prior = estimate
-    return prior
-
-# %% ../nbs/20_transfer.ipynb #baec32bc
-def _move_threshold(
-    log_odds:np.ndarray, # of real, one per article
-    prior:float # fraction of the articles to predict as real
-    )->np.ndarray: # log odds with the threshold at 0
-    "Move the threshold to a quantile of the log odds; articles exactly at the threshold are predicted as fake."
-    if not 0 < prior < 1:
-        found = f"the stated prior is {prior}; a number between 0 and 1 was expected"
-        raise DataError(found, fix="state the fraction of real articles in the batch, such as prior=.5")
-    threshold = np.quantile(log_odds, 1 - prior, method="midpoint")
-    return log_odds - threshold - 1e-12
-
-def _replace_prior(
-    predictions:Predictions, # predictions for a batch
-    training_prior:float # fraction of real articles in training
-    )->np.ndarray: # log odds for the prior of the batch
-    "Estimate the prior of the batch and put it in the place of the training prior."
-    estimate = estimate_prior(predictions.probabilities[:, REAL], training_prior)
-    prior = np.clip(estimate, 1e-6, 1 - 1e-6)
-    return predictions.log_odds + np.log(prior/(1 - prior)) - np.log(training_prior/(1 - training_prior))
-
-# %% ../nbs/20_transfer.ipynb #17a4f138
-def not_in_training(
-    train:pd.DataFrame, # training articles
-    test:pd.DataFrame # test articles of any corpus, cleaned by the same rules
-    )->np.ndarray: # mask of the test articles to keep
-    "Find the test articles that are neither duplicates nor near-duplicates of a training article."
-    articles = pd.concat([train[COLUMNS], test[COLUMNS]], ignore_index=True)
-    groups = duplicate_groups(articles)
-    return ~np.isin(groups[len(train):], groups[:len(train)])
-
-# %% ../nbs/20_transfer.ipynb #756ec8f7
 _TRANSFER_COLUMNS = [
     "model", "train", "test", "n", "removed", "macro_f1", "macro_f1_low", "macro_f1_high",
     "macro_f1_stated_prior", "macro_f1_em_prior", "roc_auc", "roc_auc_low", "roc_auc_high",
     "ece", "ece_low", "ece_high", "coverage_at_10", "coverage_at_10_low", "coverage_at_10_high", "note"]
 
 def transfer_matrix(
-    models:list[str], # names, see `fit_model`
+    models:list[str], # names of models, see `fit_model`
     corpora:dict[str, pd.DataFrame], # name -> article table, not cleaned
-    work:str|Path, # folder for prepared data and fine-tuned models, which are reused
+    work:str|Path, # folder for prepared data and fine-tuned models, which later calls reuse
     *,
     trains:list[str]|None=None, # corpora to train on, several joined by +; None: each corpus
     tests:list[str]|None=None, # corpora to test on; None: all
-    out_of_domain_only:bool=False, # skip the tests on a corpus that the model was trained on
-    clean:str="standard", # cleaning level, see `cleaning.LEVELS`
-    recipe:Recipe=RECIPES["fast"], # recipe for fine-tuning
-    limit:int|None=None, # number of training articles for fine-tuning; None: all
-    test_limit:int|None=None, # largest number of test articles per corpus; None: all
-    prior:float=.5, # stated prior: the fraction of real articles in a test corpus
+    out_of_domain_only:bool=False, # whether to skip the tests on a corpus that the model was trained on
+    clean:str="standard", # cleaning level, a key of `cleaning.LEVELS`
+    recipe:Recipe=RECIPES["fast"], # how to fine-tune; baselines ignore it
+    limit:int|None=None, # fine-tune on the first `limit` training articles only; None: on all; baselines ignore it
+    test_limit:int|None=None, # largest number of test articles to draw from a corpus; None: all
+    prior:float=.5, # stated prior: the fraction of real articles in a test corpus, above 0 and below 1
     seed:int=42 # seed of the splits and of the test articles drawn
-    )->pd.DataFrame: # one row per model, training and test corpus; the columns `_TRANSFER_COLUMNS`
-    "Train on each corpus and test on all; `DataError` if a corpus is unknown, empty, or has one class only."
+    )->pd.DataFrame: # one row per model, training corpus and test corpus; the columns are listed below
+    "Train on each corpus and test on all; `DataError` if a corpus is unknown or empty, or cannot be split."
     models = list(dict.fromkeys(models))
     trains, tests = trains or list(corpora), tests or list(corpora)
     _check_corpora(corpora, trains, tests)
@@ -177,13 +84,13 @@ def transfer_matrix(
                 rows.append({"model": model, **cell, **scores})
     return pd.DataFrame(rows).reindex(columns=_TRANSFER_COLUMNS)
 
-# %% ../nbs/20_transfer.ipynb #0c87b83b
+# %% ../nbs/20_transfer.ipynb #41ecdd11
 def _transfer_scores(
     predictions:Predictions, # predictions for test articles
     training_prior:float, # fraction of real articles in training
     prior:float=.5, # stated fraction of real articles in the test corpus
-    n_resamples:int=1000 # bootstrap samples
-    )->dict[str, Any]: # macro_f1 … note of `_TRANSFER_COLUMNS`
+    n_resamples:int=1000 # bootstrap resamples
+    )->dict[str, Any]: # the columns from macro_f1 to note
     "Compute the scores of one model on one test corpus."
     if not len(predictions): return {"note": "not tested: all articles are duplicates of training articles"}
     intervals = score_intervals(predictions, n_resamples=n_resamples)
@@ -207,12 +114,12 @@ def _macro_f1(
     every_article_once = np.ones((1, len(predictions)))
     return float(evaluation._bootstrap_scores(predictions, every_article_once)["macro_f1"][0])
 
-# %% ../nbs/20_transfer.ipynb #ded30c41
+# %% ../nbs/20_transfer.ipynb #b1b106fa
 def _fit_models(
-    models:list[str], # names, see `fit_model`
+    models:list[str], # names of models, see `fit_model`
     data:Path, # a prepared folder
-    recipe:Recipe, # recipe for fine-tuning
-    limit:int|None # number of training articles for fine-tuning
+    recipe:Recipe, # see `fit_model`
+    limit:int|None # see `fit_model`
     )->dict[str, Classifier]: # name -> classifier; the members of an ensemble come before it
     "Fit every model, and every member of an ensemble, once."
     _, manifest = load_prepared(data)
@@ -229,7 +136,7 @@ def _fit_models(
 def _predict_all(
     classifiers:dict[str, Classifier], # see `_fit_models`
     articles:pd.DataFrame, # the article table
-    cleaned_by:tuple[Rule, ...] # rules already applied to it
+    cleaned_by:tuple[Rule, ...] # the rules already applied to it
     )->dict[str, Predictions]: # name -> predictions
     "Predict with every classifier; an ensemble reuses the predictions of its members."
     predictions: dict[str, Predictions] = {}
@@ -240,15 +147,15 @@ def _predict_all(
         else: predictions[name] = predict(classifier, articles, cleaned_by)
     return predictions
 
-# %% ../nbs/20_transfer.ipynb #63d33ccf
+# %% ../nbs/20_transfer.ipynb #bf54c2ba
 def prepare_training(
     name:str, # corpus names, joined by + if several
     corpora:dict[str, pd.DataFrame], # name -> article table, not cleaned
-    work:Path, # folder for prepared data
-    clean:str="standard", # cleaning level, see `cleaning.LEVELS`
+    work:Path, # folder for prepared data, which later calls reuse
+    clean:str="standard", # cleaning level, a key of `cleaning.LEVELS`
     seed:int=42 # seed of the split
     )->Path: # a prepared folder
-    "Clean and split a training corpus; what was prepared from the same articles before is reused."
+    "Clean and split a training corpus, or reuse what was prepared from the same articles with the same settings."
     tables = [corpora[part] for part in name.split("+")]
     articles = concat_articles(tables) if len(tables) > 1 else tables[0]
     contents = [articles[column].fillna("").tolist() for column in ("id", "title", "text", "label")]
@@ -262,7 +169,7 @@ def prepare_training(
 
 def _read_splits(
     data:Path, # a prepared folder
-    *names:str # of splits
+    *names:str # names of splits
     )->list[pd.DataFrame]: # article tables
     "Read some splits of a prepared folder."
     dataset, _ = load_prepared(data)
@@ -279,11 +186,104 @@ def _check_corpora(
             raise DataError(f"no corpus is called {name!r}", fix=f"choose from {', '.join(corpora)}")
         if not len(corpora[name]): raise DataError("the corpus has no articles", where=name, fix="check its files")
 
+# %% ../nbs/20_transfer.ipynb #e54b2517
+def fit_model(
+    name:str, # a key of `BASELINES`, an encoder (see `models.load_encoder`), or several names joined by +
+    data:str|Path, # a prepared folder
+    work:str|Path, # folder for fine-tuned models, which later calls reuse
+    recipe:Recipe=RECIPES["fast"], # how to fine-tune; baselines ignore it
+    limit:int|None=None # fine-tune on the first `limit` training articles only; None: on all; baselines ignore it
+    )->Classifier: # ready to predict
+    "Fit a model on a prepared folder, or load it if `work` holds it, fine-tuned with the same data and settings."
+    dataset, manifest = load_prepared(data)
+    rules = tuple(Rule(**rule) for rule in manifest["rules"])
+    validation = dataset["validation"].to_pandas()
+    if "+" in name:
+        members = [fit_model(part, data, work, recipe=recipe, limit=limit) for part in name.split("+")]
+        return fit_ensemble(members, validation, rules)
+    if name in BASELINES: return fit_baseline(name, dataset["train"].to_pandas(), rules)
+    settings = _short_hash(name, asdict(recipe), manifest["sha256"])
+    run = Path(work)/f"{Path(name).name}-{limit or 'all'}-{recipe.seed}-{settings}"
+    if not (run/_METRICS_FILE).is_file(): finetune(data, run, name, recipe, limit=limit, resume=run.exists())
+    if not (run/"model"/_CALIBRATION_FILE).is_file(): calibrate(run/"model", validation, rules)
+    return FineTunedModel(load_run(run).model)
+
+def _short_hash(
+    *settings:Any # values that JSON can represent; others are converted to text
+    )->str: # eight hexadecimal digits
+    "Compute a hash of settings, for the name of a folder."
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+# %% ../nbs/20_transfer.ipynb #8e761072
+def not_in_training(
+    train:pd.DataFrame, # training articles, an article table
+    test:pd.DataFrame # test articles, an article table cleaned by the same rules
+    )->np.ndarray: # True for each test article to keep
+    "Find the test articles that are neither duplicates nor near-duplicates of a training article."
+    articles = pd.concat([train[COLUMNS], test[COLUMNS]], ignore_index=True)
+    groups = duplicate_groups(articles)
+    return ~np.isin(groups[len(train):], groups[:len(train)])
+
+# %% ../nbs/20_transfer.ipynb #2e063d80
+_MIN_BATCH = 100 # articles
+
+def adjust_prior(
+    predictions:Predictions, # predictions for a batch of at least 100 articles; their labels are ignored
+    method:str="stated", # "stated", or "em" to estimate the prior from the batch
+    *,
+    prior:float=.5, # for "stated": the fraction of real articles in the batch, above 0 and below 1
+    training_prior:float=.5 # for "em": the fraction of real articles in training, above 0 and below 1
+    )->Predictions: # with shifted log odds, for the same articles in the same order
+    "Adjust predictions to the prior of an unlabelled batch; `DataError` if the batch or the prior is not usable."
+    if len(predictions) < _MIN_BATCH:
+        found = f"a batch of {len(predictions):,} articles; prior adjustment needs at least {_MIN_BATCH}"
+        raise DataError(found, fix="use the predictions without adjustment, or collect more articles")
+    if method == "stated": log_odds = _move_threshold(predictions.log_odds, prior)
+    elif method == "em": log_odds = _replace_prior(predictions, training_prior)
+    else: raise DataError(f"no method of prior adjustment is called {method!r}", fix="choose stated or em")
+    return Predictions.from_log_odds(predictions.articles, log_odds)
+
+def estimate_prior(
+    probabilities:np.ndarray, # probability of real per article, calibrated for the training prior
+    training_prior:float, # fraction of real articles in training, above 0 and below 1
+    max_iterations:int=1000 # largest number of iterations; they stop once the estimate changes by less than 1e-9
+    )->float: # estimated fraction of real articles in the batch, 0 to 1
+    "Estimate the prior of an unlabelled batch by expectation maximization (Saerens et al. 2002)."
+    prior = training_prior
+    for _ in range(max_iterations):
+        real = probabilities*prior/training_prior
+        fake = (1 - probabilities)*(1 - prior)/(1 - training_prior)
+        estimate = float((real/(real + fake)).mean())
+        if abs(estimate - prior) < 1e-9: break
+        prior = estimate
+    return prior
+
+# %% ../nbs/20_transfer.ipynb #05b05f2e
+def _move_threshold(
+    log_odds:np.ndarray, # log odds of real, shape (articles,)
+    prior:float # fraction of the articles to predict as real, above 0 and below 1
+    )->np.ndarray: # shifted log odds, with the threshold at 0
+    "Move the threshold to a quantile of the log odds; articles exactly at the threshold are predicted as fake."
+    if not 0 < prior < 1:
+        found = f"the stated prior is {prior}; a number between 0 and 1 was expected"
+        raise DataError(found, fix="state the fraction of real articles in the batch, such as prior=.5")
+    threshold = np.quantile(log_odds, 1 - prior, method="midpoint")
+    return log_odds - threshold - 1e-12
+
+def _replace_prior(
+    predictions:Predictions, # predictions for a batch
+    training_prior:float # fraction of real articles in training
+    )->np.ndarray: # shifted log odds, for the prior of the batch
+    "Estimate the prior of the batch and replace the training prior by it."
+    estimate = estimate_prior(predictions.probabilities[:, REAL], training_prior)
+    prior = np.clip(estimate, 1e-6, 1 - 1e-6)
+    return predictions.log_odds + np.log(prior/(1 - prior)) - np.log(training_prior/(1 - training_prior))
+
 # %% ../nbs/20_transfer.ipynb #0768e2dd
 def leave_one_corpus_out(
     names:list[str] # names of corpora
-    )->list[str]: # training corpora, for `trains` of `transfer_matrix`
-    "Join all corpora but one, for each corpus in turn."
+    )->list[str]: # names of training corpora, one per corpus left out
+    "Join the names of all corpora but one, for each corpus in turn."
     return ["+".join(name for name in names if name != left_out) for left_out in names]
 
 # %% ../nbs/20_transfer.ipynb #a0567b30
@@ -299,7 +299,7 @@ _SCORE_NAMES = {
 def plot_transfer(
     matrix:pd.DataFrame, # see `transfer_matrix`
     model:str|None=None, # one of its models; None: the first
-    score:str="macro_f1", # the column to show, a key of `_SCORE_NAMES`
+    score:str="macro_f1", # the column to show, such as "roc_auc"; not one of the intervals
     ax:Axes|None=None # axes to draw on; None: a new figure
     )->Axes: # the axes drawn on
     "Plot a transfer matrix as a heat map; cells without a score are grey."
@@ -308,7 +308,7 @@ def plot_transfer(
     rows = matrix[matrix.model == model]
     values = _pivot(rows, score)
     ax = new_axes(ax, width=1.3*len(values.columns) + 2, height=.6*len(values) + 1.6)
-    colormap = "RdBu_r" if score == "ece" else "RdBu" # white is .5, the AUC of random guessing
+    colormap = "RdBu_r" if score == "ece" else "RdBu" # blue is good; white is .5, the AUC of random guessing
     labels = _cell_labels(rows, score)
     sns.heatmap(values, annot=labels, fmt="", cmap=colormap, vmin=0, vmax=1, cbar=False, ax=ax, annot_kws={"size": 9})
     ax.set_facecolor("#ddd")
@@ -324,7 +324,7 @@ def _pivot(
     rows:pd.DataFrame, # rows of a transfer matrix, of one model
     column:str # the column to show
     )->pd.DataFrame: # a row per training corpus, a column per test corpus
-    "Arrange a column of the transfer matrix as a square."
+    "Arrange a column of the transfer matrix by training and test corpus."
     table = rows.pivot(index="train", columns="test", values=column)
     return table.reindex(index=rows.train.unique(), columns=rows.test.unique())
 
@@ -332,7 +332,7 @@ def _cell_labels(
     rows:pd.DataFrame, # rows of a transfer matrix, of one model
     score:str # the column to show
     )->pd.DataFrame: # texts such as "0.91\n0.88–0.94"; "n/a" without a score
-    "Write each score, and its interval if there is one."
+    "Format each score, and its interval if there is one."
     values = _pivot(rows, score)
     labels = values.map("{:.2f}".format).replace("nan", "n/a")
     if f"{score}_low" not in rows: return labels
@@ -358,8 +358,8 @@ def _transfer_title(
 
 def _mean_text(
     values:list[float] # scores; missing ones do not count
-    )->str: # with two digits, or "n/a"
-    "Write the mean of some scores."
+    )->str: # with two decimals, or "n/a"
+    "Format the mean of some scores."
     known = [value for value in values if not np.isnan(value)]
     return f"{np.mean(known):.2f}" if known else "n/a"
 
@@ -367,7 +367,7 @@ def _mean_text(
 def save_transfer(
     matrix:pd.DataFrame, # see `transfer_matrix`
     path:str|Path, # the HTML file to write
-    about:dict[str, Any] # how the matrix was computed: names and values
+    about:dict[str, Any] # names and values that describe how the matrix was computed
     )->None:
     "Write a transfer matrix as one self-contained HTML file."
     models, n_train, n_test = matrix.model.unique(), matrix.train.nunique(), matrix.test.nunique()
@@ -386,8 +386,8 @@ def save_transfer(
 
 def _readable_table(
     matrix:pd.DataFrame # see `transfer_matrix`
-    )->pd.DataFrame: # texts
-    "Write each score with its interval."
+    )->pd.DataFrame: # cells are text
+    "Format each score with its interval."
     table = matrix[["model", "train", "test", "n", "removed"]].copy()
     for score, name in _SCORE_NAMES.items():
         texts = matrix[score].map("{:.3f}".format).replace("nan", "n/a")
@@ -401,36 +401,36 @@ def _readable_table(
 # %% ../nbs/20_transfer.ipynb #36cf8654
 def ood_table(
     model:str|Path, # a model folder
-    train:pd.DataFrame, # training articles of the model; some thousand are enough
+    train:pd.DataFrame, # training articles of the model, at least 10; a few thousand are enough
     in_domain:pd.DataFrame, # test articles of the same corpus
     out_of_domain:dict[str, pd.DataFrame], # name of another corpus -> its articles
-    cleaned_by:tuple[Rule, ...]|None=None # rules already applied to all tables; None: none were
-    )->pd.DataFrame: # one row per corpus: articles, and the AUC of each score
-    "Measure how well each out-of-distribution score separates other corpora from the model's own."
+    cleaned_by:tuple[Rule, ...]|None=None # the rules already applied to all tables; None: none
+    )->pd.DataFrame: # one row per other corpus: number of articles, and the AUC of each score
+    "Measure how well each out-of-distribution score separates other corpora from the training corpus."
     from sklearn.metrics import roc_auc_score
     train_embeddings = article_embeddings(model, train, cleaned_by)
     train_labels = train.label.to_numpy(dtype=int)
-    def scores_of(articles:pd.DataFrame)->pd.DataFrame:
+    def score_articles(articles:pd.DataFrame)->pd.DataFrame:
         logits = predict(model, articles, cleaned_by).logits
         embeddings = article_embeddings(model, articles, cleaned_by)
         return ood_scores(logits, embeddings, train_embeddings, train_labels)
-    inside = scores_of(in_domain)
+    in_domain_scores = score_articles(in_domain)
     rows = {}
     for name, articles in out_of_domain.items():
-        outside = scores_of(articles)
-        is_outside = np.repeat([0, 1], [len(inside), len(outside)])
-        both = pd.concat([inside, outside], ignore_index=True)
-        aucs = {score: float(roc_auc_score(is_outside, both[score])) for score in both}
+        out_of_domain_scores = score_articles(articles)
+        scores = pd.concat([in_domain_scores, out_of_domain_scores], ignore_index=True)
+        is_out_of_domain = np.repeat([0, 1], [len(in_domain), len(articles)])
+        aucs = {score: float(roc_auc_score(is_out_of_domain, scores[score])) for score in scores}
         rows[name] = {"articles": len(articles), **aucs}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 def ood_scores(
     logits:np.ndarray, # shape (articles, 2)
     embeddings:np.ndarray, # shape (articles, hidden size), see `evaluation.article_embeddings`
-    train_embeddings:np.ndarray, # the same for the training articles, at least 10
-    train_labels:np.ndarray # 0 fake, 1 real
-    )->pd.DataFrame: # energy, mahalanobis, nearest; higher is further from the training articles
-    "Compute three out-of-distribution scores of articles."
+    train_embeddings:np.ndarray, # shape (training articles, hidden size); at least 10 training articles
+    train_labels:np.ndarray # shape (training articles,): 0 fake, 1 real
+    )->pd.DataFrame: # one row per article: energy, mahalanobis, nearest
+    "Compute three out-of-distribution scores of articles; higher is further from the training articles."
     scores = {"energy": -logsumexp(logits, axis=1)}
     scores["mahalanobis"] = _mahalanobis_distances(embeddings, train_embeddings, train_labels)
     scores["nearest"] = _neighbour_distances(embeddings, train_embeddings)
@@ -440,8 +440,8 @@ def ood_scores(
 def _mahalanobis_distances(
     embeddings:np.ndarray, # shape (articles, hidden size)
     train_embeddings:np.ndarray, # shape (training articles, hidden size)
-    train_labels:np.ndarray # 0 fake, 1 real
-    )->np.ndarray: # one distance per article
+    train_labels:np.ndarray # shape (training articles,): 0 fake, 1 real
+    )->np.ndarray: # shape (articles,)
     "Compute the Mahalanobis distance to the nearest class mean (Lee et al. 2018)."
     from sklearn.covariance import LedoitWolf
     classes, class_of = np.unique(train_labels, return_inverse=True)
@@ -453,9 +453,9 @@ def _mahalanobis_distances(
 def _neighbour_distances(
     embeddings:np.ndarray, # shape (articles, hidden size)
     train_embeddings:np.ndarray, # shape (training articles, hidden size)
-    k:int=10 # which neighbour; fewer if there are fewer training articles
-    )->np.ndarray: # one distance per article
-    "Compute the distance to the k-th nearest training embedding (Sun et al. 2022)."
+    k:int=10 # which neighbour; the last one if there are fewer training articles
+    )->np.ndarray: # shape (articles,)
+    "Compute the Euclidean distance to the k-th nearest training embedding (Sun et al. 2022)."
     from sklearn.neighbors import NearestNeighbors
     index = NearestNeighbors(n_neighbors=min(k, len(train_embeddings))).fit(_unit_length(train_embeddings))
     distances, _ = index.kneighbors(_unit_length(embeddings))

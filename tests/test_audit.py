@@ -10,12 +10,12 @@ HEADER = "title,text,label\n"
 
 
 def csv_of(rows):
-    "A CSV file's text."
+    "The text of a CSV file with these rows."
     return HEADER + "".join(f"{row}\n" for row in rows)
 
 
 def ordinary_rows(n=120, labels=(0, 1)):
-    "Articles that differ, of alternating classes."
+    "Rows of a CSV file: different articles whose labels alternate."
     for i in range(n):
         label = labels[i % len(labels)]
         yield f"Title {i},Speaker {i} spoke of item {i*7} to the council {i % 5}.,{label}"
@@ -158,11 +158,13 @@ def test_real_corpora(name, rows, real):
 
 @NEEDS
 def test_no_real_covid_tweet_contains_a_comma():
-    "The audit found this; the chapters data and audit state it."
+    "The chapters data and audit state this, and that only strict cleaning removes the giveaway."
     from fakenews_nb.audit import run_audit
     from fakenews_nb.data import load_articles
     tweets = load_articles("covid_constraint2021", SHARED)
     has_comma = tweets.text.str.contains(",", regex=False)
     assert has_comma.groupby(tweets.label).sum().to_dict() == {0: 922, 1: 0}
-    giveaways = run_audit("covid_constraint2021", SHARED, levels=False).giveaways
-    assert giveaways.feature.tolist() == [", (comma)"]
+    report = run_audit("covid_constraint2021", SHARED)
+    assert report.giveaways.feature.tolist() == [", (comma)"]
+    assert report.levels.giveaways.to_dict() == {"none": 1, "light": 1, "standard": 1, "strict": 0}
+    assert "--clean strict" in report.advice
