@@ -70,7 +70,7 @@ class Recipe:
     warmup_steps:int=500 # steps in which the learning rate rises from 0 to its peak; fewer in a short run
     weight_decay:float=.01 # weight decay of AdamW; biases and normalization layers are exempt
     max_length:int=512 # maximum length of an article, in tokens; longer articles are truncated
-    missing_parts:str="keep" # what to read of an article without title or body: "keep" the other part, or "empty"
+    missing_parts:str="keep" # if the title or the body is missing: "keep" the other part, or read an "empty" text
     padding:str="auto" # "packed" (no padding), "dynamic", "static", or "auto": packed if supported, else dynamic
     group_by_length:bool=True # whether a batch holds articles of similar length; has no effect on packed batches
     precision:str="auto" # "fp32", "bf16", "fp16", or "auto": the fastest that the device computes natively
@@ -145,7 +145,7 @@ def finetune(
 # %% ../nbs/15_training.ipynb #be927f63
 @dataclass(frozen=True)
 class Run:
-    "A finished run: its folder and what was measured."
+    "A finished run: its folder and its metrics."
     folder:Path # the run folder
     metrics:dict[str, Any] # the content of metrics.json: scores, times, machine, versions, recipe and history
 
@@ -156,7 +156,7 @@ class Run:
 
     @property
     def history(self)->pd.DataFrame: # a row per log entry: step, epoch, loss, learning_rate, eval_loss, eval_f1 …
-        "The log of `Trainer`; a column is missing (NaN) where an entry has no such value."
+        "The log of `Trainer`; a cell is NaN if its entry has no such value."
         return pd.DataFrame(self.metrics["history"])
 
 # %% ../nbs/15_training.ipynb #657cccb4
@@ -188,7 +188,7 @@ def _limit_articles(
 
 def _process_count(
     requested:int|None, # the argument `processes` of `finetune`
-    running:int # processes that are running: 1, or more if a launcher such as `torchrun` started them
+    running:int # processes that a launcher such as `torchrun` has started; 1 without a launcher
     )->int: # processes that share each batch
     "Choose the number of processes: those of the launcher, those requested, or one per device."
     if running > 1: return running
@@ -550,7 +550,7 @@ def _length_grouped_order(
     batch_size:int, # articles per batch
     seed:int, # seed of the run
     epoch:int # number of the epoch, from 0
-    )->np.ndarray: # a permutation of the article numbers; each run of `batch_size` of them is a batch
+    )->np.ndarray: # a permutation of the article numbers; each `batch_size` consecutive ones form a batch
     "Draw a random order in which each batch holds articles of similar length."
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(lengths))

@@ -16,7 +16,7 @@ SETTINGS = ("--model", "tiny", "--epochs", "30", "--lr", "1e-3", "--max-length",
 
 @pytest.fixture
 def start(prepared, tmp_path):
-    "Starts a training in the background; whatever still runs at the end of a test is killed."
+    "A function that starts a training in the background; what still runs at the end of a test is killed."
     started = []
 
     def run(out):
@@ -34,7 +34,7 @@ def start(prepared, tmp_path):
 
 
 def obey_ctrl_c():
-    "A test run that was started in the background ignores Ctrl-C, and so would its children."
+    "Restore the usual effect of Ctrl-C: a test run in the background ignores it, and so would its children."
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -43,7 +43,7 @@ def wait_for(condition, process):
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, f"the training ended early, with {process.returncode}"
-        assert time.monotonic() < deadline, "the training came to nothing"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(.05)
 
 
@@ -82,7 +82,7 @@ def test_kill_and_resume(start, prepared, tmp_path):
 
 
 def loads_torch(process):
-    "Whether a process has begun to load PyTorch; Linux alone tells."
+    "Whether a process has begun to load PyTorch; only Linux shows this."
     maps = Path(f"/proc/{process.pid}/maps")
     return maps.exists() and "libtorch" in maps.read_text()
 
