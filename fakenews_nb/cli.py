@@ -164,7 +164,8 @@ def _audit_command(
     out:Annotated[list[Path]|None, typer.Option(
         help="Report to write, a .html or .json file; may be given twice (default: print the findings only).")]=None,
     strict:Annotated[bool, typer.Option("--strict",
-        help="Exit with code 1 if a feature gives the label away, or a test article duplicates a training article.")]=False,
+        help="Exit with code 1 if a feature gives the label away, or a test article duplicates a training article."
+        )]=False,
     clean:Annotated[str, typer.Option(
         help="Cleaning level to apply before the audit: none, light, standard or strict.")]="none",
     split:Annotated[str|None, typer.Option(
@@ -467,7 +468,7 @@ def _transfer_command(
 @_guarded
 def _predict_command(
     model:_Model,
-    texts:Annotated[list[str]|None, typer.Argument(metavar="TEXT...", help="Texts to predict, each in quotes.")]=None,
+    texts:Annotated[list[str]|None, typer.Argument(metavar="TEXT", help="Texts to predict, each in quotes.")]=None,
     file:Annotated[Path|None, typer.Option(
         help="File of articles to predict instead: CSV, TSV, Parquet or JSON Lines, with columns title, text or both."
         )]=None,
