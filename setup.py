@@ -1,6 +1,7 @@
 "The package, described by settings.ini alone."
 from configparser import ConfigParser
 from pathlib import Path
+
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent

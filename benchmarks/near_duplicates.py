@@ -31,8 +31,8 @@ from fakenews_nb.splits import (
     NEAR_DUPLICATE_THRESHOLD,
     _jaccard,
     _shingle_matrix,
+    _similar_pairs,
     duplicate_groups,
-    similar_pairs,
 )
 
 THRESHOLDS = (.5, .6, NEAR_DUPLICATE_THRESHOLD, .8, .9)
@@ -68,7 +68,7 @@ def brute_force_pairs(shingles: csr_matrix, threshold: float = .5, chunk: int = 
 
 
 def compare_with_brute_force(titles: pd.Series, seed: int, n: int) -> list[dict[str, Any]]:
-    "Count the pairs of `n` random titles that brute force and `similar_pairs` find, at several thresholds."
+    "Count the pairs of `n` random titles that brute force and `_similar_pairs` find, at several thresholds."
     n = min(n, titles.nunique())
     chosen = titles.drop_duplicates().sample(n, random_state=seed).to_numpy(dtype=object)
     shingles = _shingle_matrix(chosen)
@@ -78,7 +78,7 @@ def compare_with_brute_force(titles: pd.Series, seed: int, n: int) -> list[dict[
     for threshold in THRESHOLDS:
         similar = similarity >= threshold
         expected = set(zip(first[similar].tolist(), second[similar].tolist(), strict=True))
-        pairs = similar_pairs(chosen, threshold)
+        pairs = _similar_pairs(chosen, threshold)
         found = set(zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True))
         counts = {"expected": len(expected), "found": len(found), "correct": len(expected & found)}
         rows.append({"threshold": threshold, "titles": len(chosen), **counts})

@@ -193,11 +193,11 @@ def open_bench(side, max_length, steps, compiled=False):
 
     from fakenews_nb.runtime import set_seed
     from fakenews_nb.tokenization import make_collator
-    from fakenews_nb.training import RECIPES, resolve_recipe
+    from fakenews_nb.training import RECIPES, _resolve_recipe
     set_seed(0)
     model = BertForSequenceClassification(BertConfig(**SHAPE))
     published = replace(RECIPES["published"], max_length=max_length, batch_size=BATCH, **side.recipe)
-    recipe = resolve_recipe(published, model, BATCH*steps)
+    recipe = _resolve_recipe(published, model, BATCH*steps)
     special_tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(special_tokens)})
     collate = make_collator(tokenizer, recipe.max_length, recipe.padding)

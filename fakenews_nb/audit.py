@@ -22,7 +22,7 @@ from tqdm import tqdm
 from . import reports, splits
 from .baselines import _is_empty_vocabulary
 from .cleaning import _BLANKS, _DATELINE, LEVELS, Rule, clean_articles, cleaning_rules
-from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule
+from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .data import load_articles
 from .files import write_json
 from .reports import figure_image, format_percent, new_axes, table_section, write_page
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from scipy.sparse import csc_matrix
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
 __all__ = ['PARTIAL_INPUTS', 'run_audit', 'audit_tables', 'AuditReport', 'plot_shortcuts', 'plot_partial_inputs',
@@ -545,7 +547,7 @@ def plot_shortcuts(
     ax = new_axes(ax, width=7, height=.32*max(len(rows), 2) + 1.2)
     positions = np.arange(len(rows))
     percent = {name: 100*rows[f"in_{name}"].to_numpy(dtype=float) for name in reports.CLASS_COLORS}
-    ax.hlines(positions, percent["fake"], percent["real"], color=reports.NEUTRAL_COLOR, lw=1, zorder=1)
+    ax.hlines(positions, percent["fake"], percent["real"], color=reports._NEUTRAL_COLOR, lw=1, zorder=1)
     for name, values in percent.items():
         ax.scatter(values, positions, color=reports.CLASS_COLORS[name], label=name, s=28, zorder=2)
     ax.set_yticks(positions, [f"{row.feature[:36]} ({row.column})" for row in rows.itertuples()], fontsize=8)
@@ -571,8 +573,8 @@ def plot_partial_inputs(
     rows = partial_inputs.dropna(subset=["accuracy"]).iloc[::-1]
     ax = new_axes(ax, width=6, height=.4*len(rows) + 1.2)
     errors = np.abs([rows.accuracy - rows.accuracy_low, rows.accuracy_high - rows.accuracy])
-    ax.barh(rows.index, 100*rows.accuracy, color=reports.ACCENT_COLORS[0], alpha=.55)
-    ax.errorbar(100*rows.accuracy, rows.index, xerr=100*errors, fmt="none", ecolor=reports.NEUTRAL_COLOR, lw=1.5)
+    ax.barh(rows.index, 100*rows.accuracy, color=reports._ACCENT_COLORS[0], alpha=.55)
+    ax.errorbar(100*rows.accuracy, rows.index, xerr=100*errors, fmt="none", ecolor=reports._NEUTRAL_COLOR, lw=1.5)
     ax.set(xlabel="test accuracy, %", xlim=(0, 100))
     ax.set_title(_partial_inputs_title(rows.accuracy), fontsize=10)
     return ax

@@ -13,17 +13,19 @@ import numpy as np
 from scipy.special import log_softmax
 
 from .cleaning import Rule, clean_articles
-from .core import ID2LABEL, DataError, _LazyModule
+from .core import ID2LABEL, DataError, _LazyModule, _LazyType
 from .features import article_features
 from .tokenization import article_texts
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Pipeline = _LazyType("sklearn.pipeline", "Pipeline")
 
 # %% auto #0
-__all__ = ['BASELINES', 'fit_baseline', 'Baseline', 'BaselineSpec', 'label_predictability']
+__all__ = ['BASELINES', 'fit_baseline', 'Baseline', 'label_predictability']
 
 # %% ../nbs/11_baselines.ipynb #2e3d0c74
 def fit_baseline(
@@ -80,7 +82,7 @@ class Baseline:
 
 # %% ../nbs/11_baselines.ipynb #27f5b78c
 @dataclass(frozen=True)
-class BaselineSpec:
+class _BaselineSpec:
     "The definition of a baseline: a description and the steps of its pipeline."
     description:str # a phrase that names the input and the classifier
     steps:Callable[[], list[Any]] # returns the steps of a new scikit-learn pipeline that takes an article table
@@ -130,12 +132,12 @@ def _engineered_steps()->list[Any]:
 
 # %% ../nbs/11_baselines.ipynb #8dbd20db
 BASELINES = {
-    "majority": BaselineSpec("class frequencies of the training articles", _majority_steps),
-    "linear_svc": BaselineSpec("TF-IDF of words and word pairs, linear support vector machine", _linear_svc_steps),
-    "char_svc": BaselineSpec("TF-IDF of 3 to 5 characters, linear support vector machine", _char_svc_steps),
-    "logistic": BaselineSpec("TF-IDF of words and word pairs, logistic regression", _logistic_steps),
-    "naive_bayes": BaselineSpec("TF-IDF of words and word pairs, complement naive Bayes", _naive_bayes_steps),
-    "engineered": BaselineSpec("engineered features, gradient-boosted trees", _engineered_steps),
+    "majority": _BaselineSpec("class frequencies of the training articles", _majority_steps),
+    "linear_svc": _BaselineSpec("TF-IDF of words and word pairs, linear support vector machine", _linear_svc_steps),
+    "char_svc": _BaselineSpec("TF-IDF of 3 to 5 characters, linear support vector machine", _char_svc_steps),
+    "logistic": _BaselineSpec("TF-IDF of words and word pairs, logistic regression", _logistic_steps),
+    "naive_bayes": _BaselineSpec("TF-IDF of words and word pairs, complement naive Bayes", _naive_bayes_steps),
+    "engineered": _BaselineSpec("engineered features, gradient-boosted trees", _engineered_steps),
 }
 
 # %% ../nbs/11_baselines.ipynb #379b0228

@@ -12,18 +12,20 @@ import numpy as np
 from scipy.special import log_softmax
 
 from .cleaning import Rule
-from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule
+from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .evaluation import Predictions, _probability_scores, _unit_weights, _weighted_coverage, predict
 from .files import read_json
 from .models import _CALIBRATION_FILE, apply_temperature
-from .reports import ACCENT_COLORS, NEUTRAL_COLOR, format_percent, new_axes
+from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, format_percent, new_axes
 from .runtime import notify
 from .stats import _equal_mass_bins, wilson_interval
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
 __all__ = ['calibrate', 'fit_temperature', 'reliability_table', 'plot_reliability', 'choose_threshold', 'risk_coverage', 'aurc',
@@ -99,9 +101,9 @@ def plot_reliability(
     "Draw the reliability diagram with 95 % intervals."
     table = reliability_table(predictions)
     ax = new_axes(ax, width=4.2, height=3.6)
-    ax.plot([.5, 1], [.5, 1], "--", color=NEUTRAL_COLOR, lw=1)
+    ax.plot([.5, 1], [.5, 1], "--", color=_NEUTRAL_COLOR, lw=1)
     error_bars = np.maximum(0, [table.accuracy - table.low, table.high - table.accuracy])
-    ax.errorbar(table.confidence, table.accuracy, error_bars, fmt="o", ms=4, color=ACCENT_COLORS[0])
+    ax.errorbar(table.confidence, table.accuracy, error_bars, fmt="o", ms=4, color=_ACCENT_COLORS[0])
     ax.set(xlabel="confidence (probability of the predicted label)", ylabel="accuracy", xlim=(.48, 1.02))
     right = ~predictions.wrong
     gap = 100*(predictions.confidence - right).mean()
@@ -205,7 +207,7 @@ def plot_risk_coverage(
     ax = new_axes(ax, width=4.2, height=3.6)
     coverage = np.r_[0, curve.coverage]
     risk = np.r_[curve.risk.iloc[0], curve.risk]
-    ax.step(coverage, risk, where="pre", color=ACCENT_COLORS[0])
+    ax.step(coverage, risk, where="pre", color=_ACCENT_COLORS[0])
     ax.set(xlabel="coverage (fraction of articles answered)", ylabel="risk (fraction of wrong answers)",
         xlim=(0, 1.02), ylim=(0, None))
     full_risk = format_percent(curve.risk.iloc[-1], 2)

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .core import DataError, FakeNewsError, Interrupted
-from .runtime import notify, process_rank
+from .core import DataError, FakeNewsError, Interrupted, _LazyModule
+from .runtime import _process_rank, notify
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fakenews_nb.cleaning import Rule
     from fakenews_nb.training import Recipe
+else: pd = _LazyModule("pandas")
 
 # %% ../nbs/22_cli.ipynb #e128d21a
 app = typer.Typer(
@@ -303,7 +304,7 @@ def _train_command(
     )->None:
     "Fine-tune a model, score it on the test articles, and write a report."
     from fakenews_nb.error_analysis import finish_run
-    from fakenews_nb.runtime import main_process_first
+    from fakenews_nb.runtime import _main_process_first
     from fakenews_nb.training import finetune
     min_steps = None if epochs is None else 0
     chosen = _chosen_recipe(
@@ -315,9 +316,9 @@ def _train_command(
         learning_rate=lr,
         seed=seed,
         precision=precision)
-    with main_process_first(): folder = _prepared_folder(data, out, 42)
+    with _main_process_first(): folder = _prepared_folder(data, out, 42)
     run = finetune(folder, out, model, chosen, limit=limit, resume=resume, overwrite=overwrite, processes=processes)
-    rank, _ = process_rank()
+    rank, _ = _process_rank()
     if rank: return
     _print_scores(finish_run(run))
     notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")

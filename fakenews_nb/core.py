@@ -75,3 +75,18 @@ def _error_message(
 class _LazyModule(ModuleType):
     "A stand-in for a module; the module is imported when one of its attributes is first used."
     def __getattr__(self, name:str)->Any: return getattr(import_module(self.__name__), name)
+
+# %% ../nbs/00_core.ipynb #7e03bd45
+class _LazyType:
+    "A class that is imported when an annotation that names it is evaluated, as the documentation does."
+    def __init__(self, module:str, name:str)->None: self._source = module, name
+
+    def _load(self)->Any:
+        module, name = self._source
+        return getattr(import_module(module), name)
+
+    def __getattr__(self, name:str)->Any: return getattr(self._load(), name)
+
+    def __or__(self, other:Any)->Any: return self._load() | other
+
+    def __ror__(self, other:Any)->Any: return other | self._load()

@@ -17,17 +17,16 @@ from typing import TYPE_CHECKING, Any
 import ftfy.bad_codecs  # noqa: F401 (the import registers the encoding sloppy-windows-1252)
 
 from .core import COLUMNS, FAKE, REAL, DataError, _LazyModule
-from .files import _READERS, _first_line, _text_dtype, read_table, read_text
+from .files import _READERS, _first_line, _read_text, _text_dtype, read_table
 from .runtime import notify
 from .sample import _SAMPLE_ORIGIN, sample_articles
 
 if TYPE_CHECKING:
     import pandas as pd
-else:
-    pd = _LazyModule("pandas")
+else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['CORPORA', 'load_articles', 'article_table', 'concat_articles', 'Layout', 'Corpus', 'dataset_card']
+__all__ = ['CORPORA', 'load_articles', 'article_table', 'concat_articles', 'Corpus', 'dataset_card']
 
 # %% ../nbs/06_data.ipynb #311b5b1c
 def load_articles(
@@ -210,7 +209,7 @@ def concat_articles(
 
 # %% ../nbs/06_data.ipynb #2de723c2
 @dataclass(frozen=True)
-class Layout:
+class _Layout:
     "One way in which the files of a corpus are laid out, and the function that reads them."
     patterns:tuple[str, ...] # glob patterns relative to one folder; each must match a file
     read:Callable[[Path, str|None, dict[str, int]|None], pd.DataFrame] # takes that folder, an encoding and labels
@@ -227,7 +226,7 @@ class Corpus:
     license:str # the license, as far as the authors state one
     citation:str # authors, year, title and venue
     known_issues:str # flaws that affect training or scores
-    layouts:tuple[Layout, ...] # the first one that matches is read
+    layouts:tuple[_Layout, ...] # the first one that matches is read
 
     def __repr__(self)->str: return f"Corpus({self.name!r})"
 
@@ -278,10 +277,10 @@ def _table_layout(
     files:dict[str, dict[str, str]], # see `_read_files`
     columns:dict[str, str]|None=None, # see `_read_files`
     **settings:Any # more arguments of `_read_files`
-    )->Layout:
+    )->_Layout:
     "The layout of a corpus that `_read_files` can read."
     reader = partial(_read_files, source=source, files=files, columns=columns, **settings)
-    return Layout(patterns=tuple(files), read=reader)
+    return _Layout(patterns=tuple(files), read=reader)
 
 # %% ../nbs/06_data.ipynb #bf3c3349
 def _read_text_folders(
@@ -328,7 +327,7 @@ def _read_title_and_body(
     title_suffix:str # see `_read_text_folders`
     )->tuple[str, str]: # title and body
     "Read an article whose title is its first line, or a file in another folder; `DataError` if that is missing."
-    text = read_text(path, encoding)
+    text = _read_text(path, encoding)
     if not title_suffix:
         title, _, body = text.lstrip().partition("\n")
         return title.strip(), body
@@ -336,7 +335,7 @@ def _read_title_and_body(
     title_file = title_folder/path.name
     if not title_file.is_file():
         raise DataError("the article has no title", where=title_file, fix="download the corpus again")
-    return read_text(title_file, encoding).strip(), text
+    return _read_text(title_file, encoding).strip(), text
 
 def _labelled_rows(
     rows:list[dict[str, str]], # the articles, with "fake" or "real" as the label
@@ -374,7 +373,7 @@ _ISOT = Corpus(
     known_issues="every real article is from Reuters, and nearly all say so; quotation marks, the case and the leading "
                  "spaces of titles, dates and subjects reveal the class; the 23,481 fake rows have only 17,903 "
                  "distinct titles",
-    layouts=(Layout(("[Tt]rue.csv", "[Ff]ake.csv"), _read_isot),))
+    layouts=(_Layout(("[Tt]rue.csv", "[Ff]ake.csv"), _read_isot),))
 
 # %% ../nbs/06_data.ipynb #079b1f9c
 _PUBLISHED_FILES = {
@@ -406,7 +405,7 @@ _ISOT_PUBLISHED = Corpus(
     license="as ISOT",
     citation="as ISOT",
     known_issues="as ISOT; the cleaning looks at the label",
-    layouts=(Layout(tuple(_PUBLISHED_FILES), _read_published_files),))
+    layouts=(_Layout(tuple(_PUBLISHED_FILES), _read_published_files),))
 
 # %% ../nbs/06_data.ipynb #de75bf1d
 def _infer_labels(
@@ -459,7 +458,7 @@ _WELFAKE = Corpus(
              "Detection, IEEE TCSS 8(4)",
     known_issues="contains every distinct text of ISOT, so it is no external test set for a model trained on ISOT; "
                  "the meaning of the labels is disputed",
-    layouts=(Layout(("WELFake*.csv",), _read_welfake),))
+    layouts=(_Layout(("WELFake*.csv",), _read_welfake),))
 
 # %% ../nbs/06_data.ipynb #2f200418
 _LIAR_COLUMNS = [
@@ -535,7 +534,7 @@ def _read_news_content(
     rows = []
     for path in sorted(Path(folder).glob("*/*/*/news content.json")):
         site, label, number = path.relative_to(folder).parts[:3]
-        try: content = json.loads(read_text(path, encoding or "utf-8"))
+        try: content = json.loads(_read_text(path, encoding or "utf-8"))
         except ValueError as error:
             fix = "download the article again, or remove its folder"
             raise DataError(f"not JSON: {error}", where=path, fix=fix) from None
@@ -548,14 +547,14 @@ def _read_news_content(
 # %% ../nbs/06_data.ipynb #77aa965e
 def _news_content_layout(
     site:str # "politifact" or "gossipcop"
-    )->Layout:
+    )->_Layout:
     "The layout of FakeNewsNet with full articles."
     patterns = (f"{site}/fake/*/news content.json", f"{site}/real/*/news content.json")
-    return Layout(patterns, _read_news_content)
+    return _Layout(patterns, _read_news_content)
 
 def _titles_layout(
     *sites:str # "politifact", "gossipcop" or both
-    )->Layout:
+    )->_Layout:
     "The layout of FakeNewsNet with titles only."
     files = {}
     for site in sites:
@@ -589,11 +588,11 @@ _PEREZ_ROSAS = "Pérez-Rosas, Kleinberg, Lefevre and Mihalcea (2018), Automatic 
 def _legit_folders_layout(
     source:str, # the name of the corpus
     folder:str # its folder, which contains the folders fake and legit
-    )->Layout:
+    )->_Layout:
     "The layout of a corpus of text files in the folders fake and legit."
     classes = {f"{folder}/fake": "fake", f"{folder}/legit": "real"}
     patterns = tuple(f"{name}/*.txt" for name in classes)
-    return Layout(patterns, partial(_read_text_folders, source=source, classes=classes))
+    return _Layout(patterns, partial(_read_text_folders, source=source, classes=classes))
 
 # %% ../nbs/06_data.ipynb #077b6851
 _FAKENEWSAMT_CSV = _table_layout(
@@ -629,7 +628,7 @@ _CELEBRITY = Corpus(
 
 # %% ../nbs/06_data.ipynb #b2439aec
 _WESTERN = "sloppy-windows-1252"
-_HORNE_FOLDERS = Layout(
+_HORNE_FOLDERS = _Layout(
     patterns=("*/Fake/*.txt", "*/Fake_titles/*.txt", "*/Real/*.txt", "*/Real_titles/*.txt"),
     read=partial(
         _read_text_folders,
@@ -731,7 +730,7 @@ def dataset_card(
     return "\n".join(lines) + "\n"
 
 def _describe_files(
-    layout:Layout # of a corpus
+    layout:_Layout # of a corpus
     )->str: # such as "True.csv and Fake.csv"
     "Name the files of a layout."
     names = [re.sub(r"\[(\w)\w\]", r"\1", pattern) for pattern in layout.patterns] # [Tt]rue.csv is True.csv
@@ -764,7 +763,7 @@ def _load_corpus(
 class _FoundCorpus:
     "The files of a corpus."
     folder:Path # the folder that contains them
-    layout:Layout # the layout that matches
+    layout:_Layout # the layout that matches
     how:str # how the folder was found, for messages
 
 def _find_corpus(
@@ -812,7 +811,7 @@ def _search(
 def _matching_folders(
     corpus:Corpus, # what to find
     root:str|Path # the folder to search at any depth
-    )->tuple[Layout|None, list[Path]]: # the first layout that matches, and the best folders in which it does
+    )->tuple[_Layout|None, list[Path]]: # the first layout that matches, and the best folders in which it does
     "Find the folders that hold a corpus; `DataError` if `root` does not exist."
     if not Path(root).is_dir():
         raise DataError("the folder does not exist", where=root, fix="check the path, or FAKENEWS_DATA")
@@ -823,7 +822,7 @@ def _matching_folders(
     return None, []
 
 def _layout_folders(
-    layout:Layout, # what to find
+    layout:_Layout, # what to find
     root:str|Path # the folder to search at any depth
     )->list[Path]: # the folders, which may include `root`
     "Find the folders in which every pattern of a layout matches."
@@ -836,7 +835,7 @@ def _layout_folders(
     return matching
 
 def _has_bodies(
-    layout:Layout, # of a corpus
+    layout:_Layout, # of a corpus
     folder:Path # the folder in which it matches
     )->bool: # True if the first line of the first file names a column of texts
     "Tell files with bodies from files with titles only."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import softmax
 
-from .core import FAKE, ID2LABEL, REAL, DataError, OutputError, _LazyModule
+from .core import FAKE, ID2LABEL, REAL, DataError, OutputError, _LazyModule, _LazyType
 from .data import _text_column
 from .files import _check_table_path, read_table, write_table
 from .models import _resolve_model_folder, load_classifier, predict_logits
@@ -23,7 +23,10 @@ from .tokenization import TextPipeline, encode
 if TYPE_CHECKING:
     import pandas as pd
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    PreTrainedModel = _LazyType("transformers", "PreTrainedModel")
+    PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
 __all__ = ['Detector', 'predict_file']

@@ -19,10 +19,10 @@ from . import evaluation, reports
 from .baselines import _is_empty_vocabulary, label_predictability
 from .calibration import calibrate, plot_reliability, plot_risk_coverage
 from .cleaning import _DATELINE, Rule
-from .core import ID2LABEL, _LazyModule
+from .core import ID2LABEL, _LazyModule, _LazyType
 from .evaluation import Predictions, article_embeddings, class_report, predict, score_intervals
 from .files import read_json, write_json
-from .reports import ACCENT_COLORS, NEUTRAL_COLOR, figure_image, format_percent, new_axes, table_section
+from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, figure_image, format_percent, new_axes, table_section
 from .runtime import notify
 from .splits import load_prepared, read_dates
 from .stats import holm, wilson_interval
@@ -32,7 +32,9 @@ from .training import _METRICS_FILE, _RUN_FILE, Run, plot_history
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
 __all__ = ['PERTURBATIONS', 'finish_run', 'error_report', 'ErrorReport', 'misclassified', 'least_confident', 'slice_columns',
@@ -303,7 +305,7 @@ def plot_slices(
     "Plot the error rates of slices with their 95 % intervals, and highlight those significantly worse than the rest."
     rows = slices.head(top).iloc[::-1]
     ax = new_axes(ax, width=6.5, height=.32*len(rows) + 1.2)
-    colors = np.where(_is_significantly_worse(rows), ACCENT_COLORS[1], NEUTRAL_COLOR)
+    colors = np.where(_is_significantly_worse(rows), _ACCENT_COLORS[1], _NEUTRAL_COLOR)
     names = [f"{row.feature}: {row.slice} ({row.n:,})" for row in rows.itertuples()]
     ax.hlines(names, rows.low, rows.high, color=colors, lw=2)
     ax.scatter(rows.error_rate, names, color=colors, s=22, zorder=2)

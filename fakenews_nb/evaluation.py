@@ -16,10 +16,10 @@ from scipy.special import log_softmax, softmax
 
 from . import stats
 from .cleaning import Rule
-from .core import COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule
+from .core import COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .files import new_file, read_table
 from .models import load_classifier, predict_logits, text_embeddings
-from .reports import ACCENT_COLORS, NEUTRAL_COLOR, format_percent, new_axes
+from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, format_percent, new_axes
 from .runtime import this_machine
 from .tokenization import TextPipeline, encode
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-else: pd = _LazyModule("pandas")
+else:
+    evaluate = _LazyModule("evaluate")
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
 __all__ = ['predict', 'Classifier', 'FineTunedModel', 'Predictions', 'save_predictions', 'load_predictions', 'article_embeddings',
@@ -534,8 +537,8 @@ def plot_curve(
     "Draw the ROC or the precision–recall curve with its 95 % band; `DataError` if a class is missing."
     band = _curve_band(predictions, kind)
     ax = new_axes(ax, width=4.2, height=3.6)
-    ax.plot(band.x, band.y, color=ACCENT_COLORS[0])
-    ax.fill_between(band.x, band.low, band.high, color=ACCENT_COLORS[0], alpha=.25, lw=0)
+    ax.plot(band.x, band.y, color=_ACCENT_COLORS[0])
+    ax.fill_between(band.x, band.low, band.high, color=_ACCENT_COLORS[0], alpha=.25, lw=0)
     if kind == "roc": _label_roc(predictions, ax)
     else: _label_precision_recall(predictions, ax)
     ax.set(xlim=(-.02, 1.02), ylim=(-.02, 1.02))
@@ -548,7 +551,7 @@ def _label_roc(
     "Add the chance line, the axis labels and the title of a ROC curve."
     from sklearn.metrics import roc_auc_score
     auc = roc_auc_score(predictions.labels == REAL, predictions.log_odds)
-    ax.plot([0, 1], [0, 1], "--", color=NEUTRAL_COLOR, lw=1)
+    ax.plot([0, 1], [0, 1], "--", color=_NEUTRAL_COLOR, lw=1)
     ax.set(xlabel="false positive rate (fake predicted as real)", ylabel="true positive rate (real predicted as real)")
     ranked = f"{format_percent(auc)} of all pairs\nof a fake and a real article are ranked correctly"
     ax.set_title(f"ROC AUC {auc:.4f}: {ranked}", fontsize=10)
@@ -561,7 +564,7 @@ def _label_precision_recall(
     from sklearn.metrics import average_precision_score
     is_fake = predictions.labels == FAKE
     average_precision = average_precision_score(is_fake, -predictions.log_odds)
-    ax.axhline(is_fake.mean(), ls="--", color=NEUTRAL_COLOR, lw=1)
+    ax.axhline(is_fake.mean(), ls="--", color=_NEUTRAL_COLOR, lw=1)
     ax.set(xlabel="recall of fake", ylabel="precision of fake")
     ax.set_title(f"Average precision {average_precision:.4f};\nchance gives {is_fake.mean():.4f}", fontsize=10)
 

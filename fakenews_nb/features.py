@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule
-from .reports import CLASS_COLORS, NEUTRAL_COLOR, new_axes
+from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
+from .reports import _NEUTRAL_COLOR, CLASS_COLORS, new_axes
 from .stats import _Z95, delong_interval
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
 __all__ = ['WORD_FEATURES', 'article_features', 'WordFeature', 'compare_features', 'plot_features', 'score_features']
@@ -229,7 +231,7 @@ def plot_features(
     rows = table.head(top).iloc[::-1]
     ax = new_axes(ax, width=6.5, height=.3*len(rows) + 1.2)
     colors = [CLASS_COLORS[_more_in(auc)] for auc in rows.auc]
-    ax.axvline(.5, color=NEUTRAL_COLOR, lw=1)
+    ax.axvline(.5, color=_NEUTRAL_COLOR, lw=1)
     ax.hlines(rows.index, rows.auc_low, rows.auc_high, color=colors, lw=2)
     ax.scatter(rows.auc, rows.index, color=colors, s=22, zorder=2)
     first = table.auc.iloc[0]

@@ -21,11 +21,10 @@ from .core import _MADE_BY, DataError, FakeNewsError, OutputError, _LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
-else:
-    pd = _LazyModule("pandas")
+else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['new_file', 'write_json', 'read_json', 'new_folder', 'sha256', 'read_table', 'read_text', 'write_table']
+__all__ = ['new_file', 'write_json', 'read_json', 'new_folder', 'sha256', 'read_table', 'write_table']
 
 # %% ../nbs/01_files.ipynb #0f185c47
 @contextmanager
@@ -205,7 +204,7 @@ def _check_is_file(
 # %% ../nbs/01_files.ipynb #85ce4a86
 _ENCODING_FIX = "save the file as UTF-8, or state its encoding (--encoding latin-1, --encoding utf-16)"
 
-def read_text(
+def _read_text(
     path:str|Path, # a text file
     encoding:str="utf-8" # its encoding; a UTF-8 byte order mark is accepted
     )->str: # the text, without a byte order mark
@@ -250,7 +249,7 @@ def _csv_rows(
     header:list[str]|None # see `read_table`
     )->list[list[str]]: # the column names, then the rows; blank lines are dropped
     "Split a CSV or TSV file into cells; `DataError` on a broken quote or a row of the wrong length."
-    text = io.StringIO(read_text(path, encoding), newline="")
+    text = io.StringIO(_read_text(path, encoding), newline="")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     lines = csv.reader(
         text,
@@ -297,7 +296,7 @@ def _read_jsonl(
     )->pd.DataFrame: # one column per key
     "Read a JSON Lines file; `DataError` names a line that is not a JSON object."
     rows = []
-    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+    for number, line in enumerate(_read_text(path, encoding).split("\n"), start=1):
         if line.strip(): rows.append(_parse_json_object(line, f"{path}, line {number}"))
     return pd.DataFrame(rows)
 

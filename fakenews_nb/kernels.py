@@ -8,21 +8,23 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from .core import _LazyType
 
+if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Dropout, Linear, Module
     from transformers import PreTrainedModel
+else: PreTrainedModel = _LazyType("transformers", "PreTrainedModel")
 
 # %% auto #0
-__all__ = ['fast_kernels', 'can_pack', 'tune_process']
+__all__ = ['fast_kernels', 'tune_process']
 
 # %% ../nbs/13_kernels.ipynb #8f66f455
 @contextmanager
@@ -35,8 +37,8 @@ def fast_kernels(
     "Let a model compute the same answers faster; a change that does not fit its architecture is left out."
     from torch.nn import Dropout
     with ExitStack() as undo:
-        if attention and can_pack(model): _use_varlen_attention(model, undo)
-        if last_layer and can_pack(model):
+        if attention and _can_pack(model): _use_varlen_attention(model, undo)
+        if last_layer and _can_pack(model):
             layer = _encoder_layers(model)[-1]
             _change_class(layer, _cls_only_class(type(layer)), undo)
         if dropout:
@@ -71,7 +73,7 @@ def _change_class(
 # %% ../nbs/13_kernels.ipynb #3207dfdd
 _PACKABLE_MODELS = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
 
-def can_pack(
+def _can_pack(
     model:PreTrainedModel # a sequence classifier
     )->bool: # True for BERT, CamemBERT, DistilBERT, ELECTRA, RoBERTa and XLM-RoBERTa
     "Tell whether a model takes packed batches inside `fast_kernels`."

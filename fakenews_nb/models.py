@@ -5,6 +5,7 @@
 # %% ../nbs/14_models.ipynb #9a21e8c4
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from .core import _MADE_BY, ID2LABEL, LABEL2ID, ModelError
+from .core import _MADE_BY, ID2LABEL, LABEL2ID, ModelError, _LazyType
 from .files import new_file, read_json, write_json
-from .kernels import _first_position_id, can_pack, fast_kernels
+from .kernels import _can_pack, _first_position_id, fast_kernels
 from .runtime import set_seed, this_machine
 from .tokenization import _micro_batches, _pack, train_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+else:
+    PreTrainedModel = _LazyType("transformers", "PreTrainedModel")
+    PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
 __all__ = ['load_encoder', 'load_classifier', 'predict_logits', 'text_embeddings', 'apply_temperature']
@@ -221,7 +223,7 @@ def predict_logits(
     def read_logits(batch:Any)->Tensor: return model(**batch).logits
     with fast_kernels(model, dropout=False), torch.autocast(device, dtype, enabled=precision != "fp32"):
         return _run_batches(model=model, tokenizer=tokenizer, ids=ids, read=read_logits, width=config.num_labels,
-            batch_size=batch_size, progress=progress, packed=can_pack(model) and device == "cpu")
+            batch_size=batch_size, progress=progress, packed=_can_pack(model) and device == "cpu")
 
 # %% ../nbs/14_models.ipynb #5ade1225
 def _run_batches(

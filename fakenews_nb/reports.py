@@ -14,17 +14,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core import _LazyModule
+from .core import _LazyModule, _LazyType
 from .files import new_file
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['CLASS_COLORS', 'ACCENT_COLORS', 'NEUTRAL_COLOR', 'write_page', 'render_page', 'table_section', 'figure_image',
-           'new_axes', 'format_percent']
+__all__ = ['CLASS_COLORS', 'write_page', 'render_page', 'table_section', 'figure_image', 'new_axes', 'format_percent']
 
 # %% ../nbs/04_reports.ipynb #dd60931d
 def write_page(
@@ -93,8 +94,8 @@ def figure_image(
 
 # %% ../nbs/04_reports.ipynb #93f6e2ba
 CLASS_COLORS = {"fake": "#d55e00", "real": "#0072b2"} # vermillion and blue
-ACCENT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00") # for lines and bars that do not show a class
-NEUTRAL_COLOR = "#777777" # for reference lines
+_ACCENT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00") # for lines and bars that do not show a class
+_NEUTRAL_COLOR = "#777777" # for reference lines
 
 # %% ../nbs/04_reports.ipynb #a8093000
 def new_axes(

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .core import _MADE_BY
 
 # %% auto #0
-__all__ = ['Machine', 'this_machine', 'on_kaggle', 'versions', 'set_seed', 'process_rank', 'main_process_first', 'notify']
+__all__ = ['Machine', 'this_machine', 'on_kaggle', 'versions', 'set_seed', 'notify']
 
 # %% ../nbs/02_runtime.ipynb #799e6bb4
 @dataclass(frozen=True)
@@ -110,22 +110,22 @@ def set_seed(
     set_all_seeds(seed)
 
 # %% ../nbs/02_runtime.ipynb #e8bd2595
-def process_rank()->tuple[int, int]: # rank of this process, from 0, and number of processes
+def _process_rank()->tuple[int, int]: # rank of this process, from 0, and number of processes
     "The rank of this process and the number of processes that share the run; (0, 1) outside a distributed run."
     rank = int(os.environ.get("RANK", 0))
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     return rank, world_size
 
-def main_process_first()->AbstractContextManager[None]: # for a `with` statement
+def _main_process_first()->AbstractContextManager[None]: # for a `with` statement
     "Run a block in the main process first and then in the others, which find the files that it has written."
     from accelerate import PartialState
     is_cpu = this_machine().device == "cpu"
-    return PartialState(cpu=is_cpu).main_process_first()
+    return PartialState(cpu=is_cpu)._main_process_first()
 
 # %% ../nbs/02_runtime.ipynb #9b44ea19
 def notify(
     message:str # the text to show; a line break is added
     )->None:
     "Write a message to standard error; in a distributed run, only the main process does."
-    rank, _ = process_rank()
+    rank, _ = _process_rank()
     if rank == 0: tqdm.write(message, file=sys.stderr)

@@ -14,8 +14,7 @@ from .core import COLUMNS, FAKE, REAL, _LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
-else:
-    pd = _LazyModule("pandas")
+else: pd = _LazyModule("pandas")
 
 # %% auto #0
 __all__ = ['sample_articles']

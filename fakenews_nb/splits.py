@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cleaning import _BLANKS_ONLY, clean_articles, clean_articles_as_published, cleaning_rules, count_rules
-from .core import _MADE_BY, COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule
+from .core import _MADE_BY, COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .data import load_articles
 from .files import _claim_folder, _text_dtype, new_folder, read_json, sha256, write_json
 from .runtime import notify, versions
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import DatasetDict
     from scipy.sparse import csr_matrix
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    DatasetDict = _LazyType("datasets", "DatasetDict")
 
 # %% auto #0
-__all__ = ['SPLITS', 'NEAR_DUPLICATE_THRESHOLD', 'SPLITTERS', 'prepare', 'drop_duplicates', 'similar_pairs', 'duplicate_groups',
-           'split_grouped', 'read_dates', 'split_by_date', 'split_held_out', 'split_stratified', 'prepare_clean',
-           'prepare_published', 'save_prepared', 'load_prepared']
+__all__ = ['SPLITS', 'NEAR_DUPLICATE_THRESHOLD', 'SPLITTERS', 'prepare', 'drop_duplicates', 'duplicate_groups', 'split_grouped',
+           'read_dates', 'split_by_date', 'split_held_out', 'split_stratified', 'prepare_clean', 'prepare_published',
+           'save_prepared', 'load_prepared']
 
 # %% ../nbs/08_splits.ipynb #b50faae9
 SPLITS = ("train", "validation", "test")
@@ -210,7 +212,7 @@ def _bucket_pairs(
         yield order[same_bucket], order[same_bucket + step]
 
 # %% ../nbs/08_splits.ipynb #8128a7c3
-def similar_pairs(
+def _similar_pairs(
     texts:Sequence[str]|np.ndarray, # any texts
     threshold:float=NEAR_DUPLICATE_THRESHOLD # the least similarity, 0 to 1
     )->pd.DataFrame: # a row per pair: first, second (positions in `texts`, first < second), similarity
@@ -234,7 +236,7 @@ def duplicate_groups(
     keys = _text_keys(articles)
     is_first = ~keys.duplicated().to_numpy()
     n = int(is_first.sum())
-    pairs = similar_pairs(_compared_texts(articles)[is_first], threshold)
+    pairs = _similar_pairs(_compared_texts(articles)[is_first], threshold)
     edges = (pairs["first"], pairs["second"])
     graph = coo_matrix((np.ones(len(pairs)), edges), shape=(n, n))
     _, components = connected_components(graph, directed=False)

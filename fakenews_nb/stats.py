@@ -5,14 +5,12 @@
 # %% ../nbs/03_stats.ipynb #f78ff21b
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .core import FAKE, ID2LABEL, REAL
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 # %% auto #0
 __all__ = ['classification_scores', 'weighted_scores', 'wilson_interval', 'delong_interval', 'bootstrap_weights', 'mcnemar',

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cleaning import RULES, Rule, clean_articles
-from .core import _MADE_BY, DataError, ModelError, OutputError, _LazyModule
+from .core import _MADE_BY, DataError, ModelError, OutputError, _LazyModule, _LazyType
 from .files import new_folder, read_json, write_json
-from .reports import ACCENT_COLORS, NEUTRAL_COLOR, new_axes
+from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, new_axes
 from .runtime import notify, versions
 
 if TYPE_CHECKING:
@@ -32,22 +32,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from tokenizers.normalizers import Normalizer
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Dataset = _LazyType("datasets", "Dataset")
+    Axes = _LazyType("matplotlib.axes", "Axes")
+    PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
-__all__ = ['MISSING_PARTS', 'article_texts', 'TextPipeline', 'train_tokenizer', 'tokenize', 'encode', 'make_collator',
-           'padding_table', 'plot_lengths']
+__all__ = ['article_texts', 'TextPipeline', 'train_tokenizer', 'tokenize', 'encode', 'make_collator', 'padding_table',
+           'plot_lengths']
 
 # %% ../nbs/10_tokenization.ipynb #c352e4ce
-MISSING_PARTS = ("keep", "empty")
+_MISSING_PARTS = ("keep", "empty")
 
 def article_texts(
     articles:pd.DataFrame|Dataset|Mapping[str, Iterable[Any]], # anything with the columns title and text
     missing_parts:str="keep" # where a part is missing, "keep" the other one, or use an "empty" text
     )->list[str]: # a text per article, in the order of the articles
     "Join the title and the body of each article; `DataError` if `missing_parts` is neither."
-    if missing_parts not in MISSING_PARTS:
-        raise DataError(f"missing_parts is {missing_parts!r}", fix=f"one of {', '.join(MISSING_PARTS)}")
+    if missing_parts not in _MISSING_PARTS:
+        raise DataError(f"missing_parts is {missing_parts!r}", fix=f"one of {', '.join(_MISSING_PARTS)}")
     pairs = zip(articles["title"], articles["text"], strict=True)
     return [_join_parts(title, body, missing_parts) for title, body in pairs]
 
@@ -347,8 +351,8 @@ def plot_lengths(
     ax = new_axes(ax, height=3)
     lengths = np.asarray(lengths)
     truncated = (lengths > max_length).mean()
-    ax.hist(lengths, bins=40, color=ACCENT_COLORS[0])
-    ax.axvline(max_length, color=NEUTRAL_COLOR, linestyle="--")
+    ax.hist(lengths, bins=40, color=_ACCENT_COLORS[0])
+    ax.axvline(max_length, color=_NEUTRAL_COLOR, linestyle="--")
     ax.set(xlabel="length of an article (tokens)", ylabel="articles",
         title=f"{truncated:.0%} of the articles are longer than {max_length} tokens")
     return ax

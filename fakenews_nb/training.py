@@ -16,26 +16,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import tokenization
+from . import core, tokenization
 from .baselines import label_predictability
 from .cleaning import Rule
-from .core import _MADE_BY, DataError, FakeNewsError, Interrupted, ModelError, OutputError, _LazyModule
+from .core import _MADE_BY, DataError, FakeNewsError, Interrupted, ModelError, OutputError
 from .files import _catch_write_errors, _claim_folder, new_folder, read_json, write_json
-from .kernels import _first_position_id, can_pack, fast_kernels, tune_process
+from .kernels import _can_pack, _first_position_id, fast_kernels, tune_process
 from .models import _quiet_transformers, load_encoder
-from .reports import ACCENT_COLORS, new_axes
-from .runtime import main_process_first, notify, process_rank, this_machine, versions
+from .reports import _ACCENT_COLORS, new_axes
+from .runtime import _main_process_first, _process_rank, notify, this_machine, versions
 from .splits import load_prepared
 from .stats import weighted_scores
 from .tokenization import TextPipeline, article_texts, make_collator, tokenize
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     import pandas as pd
     import torch
     from datasets import Dataset
@@ -52,10 +51,15 @@ if TYPE_CHECKING:
         TrainerState,
         TrainingArguments,
     )
-else: pd = _LazyModule("pandas")
+else:
+    pd = core._LazyModule("pandas")
+    Dataset = core._LazyType("datasets", "Dataset")
+    Axes = core._LazyType("matplotlib.axes", "Axes")
+    PreTrainedModel = core._LazyType("transformers", "PreTrainedModel")
+    TrainerCallback = core._LazyType("transformers", "TrainerCallback")
 
 # %% auto #0
-__all__ = ['RECIPES', 'AUGMENTATIONS', 'Recipe', 'finetune', 'Run', 'load_run', 'resolve_recipe', 'augment', 'plot_history']
+__all__ = ['RECIPES', 'Recipe', 'finetune', 'Run', 'load_run', 'augment', 'plot_history']
 
 # %% ../nbs/15_training.ipynb #b5cc09e7
 @dataclass(frozen=True)
@@ -121,13 +125,13 @@ def finetune(
     train = _limit_articles(dataset["train"], limit, data)
     texts = article_texts(train, recipe.missing_parts)
     encoder, tokenizer = load_encoder(model, texts, recipe.max_length, recipe.seed)
-    rank, running = process_rank()
+    rank, running = _process_rank()
     process_count = _process_count(processes, running)
-    resolved = resolve_recipe(recipe, encoder, len(train), process_count)
+    resolved = _resolve_recipe(recipe, encoder, len(train), process_count)
     tokenizer.model_max_length = resolved.max_length
     settings = _run_settings(data, manifest, model, resolved, limit)
     if resume: _check_resumable(resolved, Path(out))
-    with main_process_first(): folder = _open_run(out, settings, resume or rank > 0, overwrite and rank == 0)
+    with _main_process_first(): folder = _open_run(out, settings, resume or rank > 0, overwrite and rank == 0)
     if process_count > running:
         worker_options = {"data": data, "model": model, "recipe": recipe, "limit": limit, "callbacks": callbacks}
         _launch_workers(process_count, folder, worker_options)
@@ -138,7 +142,7 @@ def finetune(
         if _has_averaged(trainer, resolved): trainer.evaluate()
     metrics = _run_metrics(trainer, resolved, manifest, seconds)
     text_pipeline = TextPipeline(_manifest_rules(manifest), resolved.missing_parts)
-    with main_process_first():
+    with _main_process_first():
         if rank == 0: _save_run(trainer, tokenizer, text_pipeline, folder, metrics)
     return Run(folder, metrics)
 
@@ -290,7 +294,7 @@ def _check_resumable(
         where=out, fix="start it again with --overwrite")
 
 # %% ../nbs/15_training.ipynb #783d40f6
-def resolve_recipe(
+def _resolve_recipe(
     recipe:Recipe, # the recipe, which may have open settings
     model:PreTrainedModel, # the model to fine-tune
     articles:int, # number of training articles
@@ -325,7 +329,7 @@ def _why_not_packed(
     "Explain why this recipe, model and device do not allow packed batches."
     device = this_machine().device
     if not recipe.fast_kernels: return "the recipe sets fast_kernels=False"
-    if not can_pack(model): return f"a {model.config.model_type} model does not support it"
+    if not _can_pack(model): return f"a {model.config.model_type} model does not support it"
     if device != "cpu": return f"it is implemented for CPUs only, and this device is {device}"
     return None
 
@@ -410,26 +414,26 @@ def _drop_punctuation(
     return re.sub(r"[^\w\s]", keep_or_drop, text)
 
 # %% ../nbs/15_training.ipynb #c04bcaed
-AUGMENTATIONS:dict[str, Callable[[str, np.random.Generator], str]] = {
+_AUGMENTATIONS:dict[str, Callable[[str, np.random.Generator], str]] = {
     "window": _random_window,
     "punctuation": _drop_punctuation}
 
 def augment(
     articles:Dataset, # training articles, with a column text
-    augmentation:str, # keys of `AUGMENTATIONS`, joined by "+" and applied in this order; empty: none
+    augmentation:str, # keys of `_AUGMENTATIONS`, joined by "+" and applied in this order; empty: none
     seed:int=42 # seed of the random changes
     )->Dataset: # the same articles with changed bodies; a missing or empty body stays as it is
     "Change the bodies of training articles at random; `DataError` if an augmentation is unknown."
     names = [name for name in augmentation.split("+") if name]
     for name in names:
-        if name not in AUGMENTATIONS:
-            raise DataError(f"augmentation is {name!r}; expected {' or '.join(AUGMENTATIONS)}",
+        if name not in _AUGMENTATIONS:
+            raise DataError(f"augmentation is {name!r}; expected {' or '.join(_AUGMENTATIONS)}",
                 fix="use one of them, or two joined by +")
     if not names: return articles
     rng = np.random.default_rng(seed)
     texts = list(articles["text"])
     for name in names:
-        change = AUGMENTATIONS[name]
+        change = _AUGMENTATIONS[name]
         texts = [text and change(text, rng) for text in texts]
     return articles.remove_columns("text").add_column("text", texts)
 
@@ -680,7 +684,7 @@ def _batch_settings(
     recipe:Recipe # only its fields `batch_size` and `eval_batch_size` count
     )->dict[str, Any]: # arguments of `TrainingArguments`
     "Compute the batch sizes of one process."
-    _, processes = process_rank()
+    _, processes = _process_rank()
     return {
         "per_device_train_batch_size": recipe.batch_size//processes,
         "per_device_eval_batch_size": max(1, recipe.eval_batch_size//processes)}
@@ -690,7 +694,7 @@ def _device_settings(
     precision:str # "fp32", "bf16" or "fp16"
     )->dict[str, Any]: # arguments of `TrainingArguments`
     "Choose how to use the device."
-    _, processes = process_rank()
+    _, processes = _process_rank()
     machine = this_machine()
     on_gpu = machine.device == "cuda"
     workers = min(2, machine.cpus//processes) if on_gpu else 0
@@ -764,14 +768,14 @@ def _build_trainer(
     tokenizer:PreTrainedTokenizerBase, # the tokenizer of the model
     train:Dataset, # training articles
     validation:Dataset, # validation articles
-    recipe:Recipe, # the resolved recipe, see `resolve_recipe`
+    recipe:Recipe, # the resolved recipe, see `_resolve_recipe`
     out:Path, # the run folder
     callbacks:Sequence[TrainerCallback]=() # further callbacks
     )->Trainer: # ready to train
     "Select and tokenize the articles, and set up a `Trainer` for the recipe."
     from transformers.trainer_callback import ProgressCallback
     train, validation = _select_articles(train, validation, recipe)
-    with main_process_first():
+    with _main_process_first():
         train_tokens = tokenize(train, tokenizer, recipe.max_length, recipe.missing_parts)
         validation_tokens = tokenize(validation, tokenizer, recipe.max_length, recipe.missing_parts)
     steps = _steps_per_epoch(recipe, len(train))*recipe.epochs
@@ -803,7 +807,7 @@ class _Interrupts:
     def __init__(self)->None:
         self.requested = False # whether this process has received a signal
         self.stopping = False # whether the training is to stop; the same in all processes
-        self.alone = process_rank()[1] == 1
+        self.alone = _process_rank()[1] == 1
         self.previous:dict[int, Any] = {} # signal → the handler before ours
 
     def install(self)->None:
@@ -870,7 +874,7 @@ def _train_or_resume(
     "Train to the end; `Interrupted` on Ctrl-C, after a checkpoint has been saved."
     interrupts = _Interrupts()
     trainer.add_callback(_stop_on_interrupt(interrupts))
-    with main_process_first(): checkpoint = _last_checkpoint(out) if resume else None
+    with _main_process_first(): checkpoint = _last_checkpoint(out) if resume else None
     if checkpoint: notify(f"resuming from {checkpoint}")
     before = read_json(out/_RUN_FILE).get("seconds", 0)
     start = time.perf_counter()
@@ -878,7 +882,7 @@ def _train_or_resume(
         with _quiet_transformers(), _catch_write_errors(out): trainer.train(resume_from_checkpoint=checkpoint)
     finally: interrupts.restore()
     seconds = before + time.perf_counter() - start
-    rank, _ = process_rank()
+    rank, _ = _process_rank()
     if rank == 0: write_json({**read_json(out/_RUN_FILE), "seconds": seconds}, out/_RUN_FILE)
     if not interrupts.stopping: return seconds
     step, last_step = trainer.state.global_step, trainer.state.max_steps
@@ -897,7 +901,7 @@ def _finetune_worker(
     try: finetune(**options)
     except FakeNewsError as error:
         fields = {name: value and str(value) for name, value in vars(error).items()}
-        rank, _ = process_rank()
+        rank, _ = _process_rank()
         write_json({"kind": type(error).__name__, **fields}, Path(report_folder)/f"{rank}.json")
         raise
 
@@ -1030,7 +1034,7 @@ def _circumstances(
     recipe:Recipe # resolved
     )->dict[str, Any]: # part of metrics.json
     "Collect the size of the model, the recipe, the machine and the package versions."
-    _, processes = process_rank()
+    _, processes = _process_rank()
     return {
         "weights": cast("PreTrainedModel", trainer.model).num_parameters(),
         "processes": processes,
@@ -1044,7 +1048,7 @@ def plot_history(
     ax:Axes|None=None # axes to draw on; None makes a new figure
     )->Axes: # the axes of the losses
     "Plot training loss, validation loss and validation F1 over the epochs."
-    training_color, validation_color, f1_color = ACCENT_COLORS[:3]
+    training_color, validation_color, f1_color = _ACCENT_COLORS[:3]
     training = history.dropna(subset="loss")
     evaluations = history.dropna(subset="eval_f1")
     ax = new_axes(ax)

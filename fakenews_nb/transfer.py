@@ -19,7 +19,7 @@ from . import evaluation
 from .baselines import BASELINES, fit_baseline
 from .calibration import calibrate
 from .cleaning import Rule, clean_articles, cleaning_rules
-from .core import COLUMNS, REAL, DataError, _LazyModule
+from .core import COLUMNS, REAL, DataError, _LazyModule, _LazyType
 from .data import concat_articles
 from .ensemble import AveragingEnsemble, fit_ensemble
 from .evaluation import Classifier, FineTunedModel, Predictions, article_embeddings, predict, score_intervals
@@ -32,7 +32,9 @@ from .training import _METRICS_FILE, RECIPES, Recipe, finetune, load_run
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-else: pd = _LazyModule("pandas")
+else:
+    pd = _LazyModule("pandas")
+    Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
 __all__ = ['transfer_matrix', 'prepare_training', 'fit_model', 'not_in_training', 'adjust_prior', 'estimate_prior',
