@@ -120,7 +120,7 @@ def _main_process_first()->AbstractContextManager[None]: # for a `with` statemen
     "Run a block in the main process first and then in the others, which find the files that it has written."
     from accelerate import PartialState
     is_cpu = this_machine().device == "cpu"
-    return PartialState(cpu=is_cpu)._main_process_first()
+    return PartialState(cpu=is_cpu).main_process_first()
 
 # %% ../nbs/02_runtime.ipynb #9b44ea19
 def notify(
