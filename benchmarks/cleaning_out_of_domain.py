@@ -141,7 +141,7 @@ def main() -> None:
             key = {"model": LINEAR, "cleaning": level.name, "seed": 0, "limit": 0}
             if key not in results: results.add(key, score_linear(level))
         for seed in args.seeds:
-            recipe = replace(RECIPES["fast"], epochs=1, min_steps=0, max_length=128, seed=seed)
+            recipe = replace(RECIPES["fast"], epochs=1, min_steps=0, learning_rate=5e-5, max_length=128, seed=seed)
             for level in levels:
                 key = {"model": "encoder", "cleaning": level.name, "seed": seed, "limit": args.limit}
                 if key in results: continue
