@@ -46,15 +46,15 @@ __all__ = ['PARTIAL_INPUTS', 'run_audit', 'audit_tables', 'AuditReport', 'plot_s
 
 # %% ../nbs/12_audit.ipynb #b6e2c76d
 def run_audit(
-    source:str|Path, # name of a corpus or a file of articles (see `load_articles`), or a prepared folder
-    path:str|Path|None=None, # folder of a named corpus; None: `load_articles` looks for it
+    source:str|Path, # name of a corpus or a file of articles (see load_articles), or a prepared folder
+    path:str|Path|None=None, # folder of a named corpus; None: load_articles looks for it
     *,
-    clean:str="none", # cleaning level, a key of `cleaning.LEVELS`
-    split:str|None=None, # a key of `splits.SPLITTERS`; None: the corpus's own split if it has one, else "stratified"
+    clean:str="none", # cleaning level, a key of cleaning.LEVELS
+    split:str|None=None, # a key of splits.SPLITTERS; None: the corpus's own split if it has one, else "stratified"
     held_out:Sequence[str]=(), # subjects or sources of the test set, for the splits "by_subject" and "by_source"
     seed:int=42, # seed of the split
     levels:bool=True, # whether to compare the cleaning levels
-    **kwargs:Any # `columns`, `labels` and `encoding` of a file, see `load_articles`
+    **kwargs:Any # columns, labels and encoding of a file, see load_articles
     )->AuditReport: # display, print or save it
     "Read, clean, split and audit a corpus; `DataError` if an argument is unknown or the articles cannot be split."
     rules = cleaning_rules(clean)
@@ -87,9 +87,9 @@ def _audit_prepared(
 
 def _split_articles(
     articles:pd.DataFrame, # the article table, cleaned
-    split:str|None, # see `run_audit`
+    split:str|None, # see run_audit
     seed:int, # seed of the split
-    held_out:Sequence[str] # see `run_audit`
+    held_out:Sequence[str] # see run_audit
     )->tuple[dict[str, pd.DataFrame], str]: # article tables by "train", "validation" and "test"; how they were split
     "Split as requested; by default, use the split that the corpus comes with, or else a stratified random one."
     if split is None and "split" in articles:
@@ -103,7 +103,7 @@ def audit_tables(
     train:pd.DataFrame, # training articles, an article table
     test:pd.DataFrame, # test articles, an article table
     *,
-    raw:Sequence[pd.DataFrame]|None=None, # both tables before cleaning; None: `train` and `test` are not cleaned
+    raw:Sequence[pd.DataFrame]|None=None, # both tables before cleaning; None: train and test are not cleaned
     levels:bool=True, # whether to compare the cleaning levels
     about:dict[str, Any]|None=None, # names and values that describe the data in the report
     max_articles:int=8000, # largest number of training articles to search for shortcuts; half as many test articles
@@ -178,16 +178,16 @@ def _progress_bar(
 class AuditReport:
     "The findings of an audit."
     about:dict[str, Any] # source, cleaning, split and other settings
-    duplicates:dict[str, int] # number of articles by kind of duplicate, see `find_duplicates`
-    duplicate_examples:pd.DataFrame # test articles beside their duplicates in training, see `find_duplicates`
-    shortcuts:pd.DataFrame # a row per feature, the most predictive first, see `find_shortcuts`
-    partial_inputs:pd.DataFrame # a row per baseline, see `partial_input_baselines`
-    levels:pd.DataFrame|None # a row per cleaning level, see `compare_cleaning_levels`; None if they were not compared
-    split_summary:pd.DataFrame # class balance, lengths and dates of both splits, see `adversarial_validation`
-    adversarial_auc:tuple[float, float, float] # AUC and its 95 % interval, see `adversarial_validation`
+    duplicates:dict[str, int] # number of articles by kind of duplicate, see find_duplicates
+    duplicate_examples:pd.DataFrame # test articles beside their duplicates in training, see find_duplicates
+    shortcuts:pd.DataFrame # a row per feature, the most predictive first, see find_shortcuts
+    partial_inputs:pd.DataFrame # a row per baseline, see partial_input_baselines
+    levels:pd.DataFrame|None # a row per cleaning level, see compare_cleaning_levels; None if they were not compared
+    split_summary:pd.DataFrame # class balance, lengths and dates of both splits, see adversarial_validation
+    adversarial_auc:tuple[float, float, float] # AUC and its 95 % interval, see adversarial_validation
 
     @property
-    def giveaways(self)->pd.DataFrame: # rows of `shortcuts`
+    def giveaways(self)->pd.DataFrame: # rows of shortcuts
         "The features that give the label away on their own."
         return self.shortcuts[self.shortcuts.severity == "giveaway"]
 
@@ -267,7 +267,7 @@ def _duplicates_sentence(
     return f"{leaked} duplicate a training article ({exact:,} exactly, {near:,} nearly), so a model can memorize them."
 
 def _shortcuts_sentence(
-    giveaways:pd.DataFrame, # rows of `find_shortcuts`
+    giveaways:pd.DataFrame, # rows of find_shortcuts
     n_strong:int # number of features that are strong but not giveaways
     )->str: # one sentence
     "Name the features that give the label away."
@@ -294,7 +294,7 @@ def _words_sentence(
 
 # %% ../nbs/12_audit.ipynb #bcb6c76b
 def _describe_feature(
-    feature:Any # a row of `find_shortcuts`, from `itertuples`
+    feature:Any # a row of find_shortcuts, from itertuples
     )->str: # such as 'the word "reuters" in the text'
     "Name a feature within a sentence."
     name, column = feature.feature, feature.column
@@ -321,7 +321,7 @@ def _advice(
     return " ".join(sentences)
 
 def _cleaning_advice(
-    levels:pd.DataFrame|None # see `compare_cleaning_levels`; None if they were not compared
+    levels:pd.DataFrame|None # see compare_cleaning_levels; None if they were not compared
     )->str: # one sentence
     "Recommend the mildest cleaning level that leaves no giveaway."
     if levels is None:
@@ -355,14 +355,14 @@ def _adversarial_result(
     return f"told apart with an AUC of {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}; .5 is chance"
 
 def _duplicates_table(
-    duplicates:dict[str, int] # see `find_duplicates`
+    duplicates:dict[str, int] # see find_duplicates
     )->pd.DataFrame: # cells are text
     "The numbers of duplicates with thousands separators."
     return pd.DataFrame({"": list(duplicates), "articles": [f"{count:,}" for count in duplicates.values()]})
 
 # %% ../nbs/12_audit.ipynb #fdffa746
 def _shortcuts_table(
-    shortcuts:pd.DataFrame, # see `find_shortcuts`
+    shortcuts:pd.DataFrame, # see find_shortcuts
     top:int, # largest number of rows
     examples:bool=False # whether to add excerpts from articles
     )->pd.DataFrame: # cells are text
@@ -380,7 +380,7 @@ def _shortcuts_table(
 
 def _format_value(
     value:float|str, # a fraction, a median or a name
-    unit:str # see `find_shortcuts`
+    unit:str # see find_shortcuts
     )->str: # such as "12.3 %" or "37 words"
     "Format the value of a feature in one class."
     if isinstance(value, str): return value
@@ -411,7 +411,7 @@ def _shorten(
 
 # %% ../nbs/12_audit.ipynb #1e7d80f3
 def _partial_inputs_table(
-    partial_inputs:pd.DataFrame # see `partial_input_baselines`
+    partial_inputs:pd.DataFrame # see partial_input_baselines
     )->pd.DataFrame: # cells are text
     "The partial-input baselines, formatted for reading."
     return pd.DataFrame({
@@ -423,7 +423,7 @@ def _partial_inputs_table(
     })
 
 def _levels_table(
-    levels:pd.DataFrame # see `compare_cleaning_levels`
+    levels:pd.DataFrame # see compare_cleaning_levels
     )->pd.DataFrame: # scores are text
     "The cleaning levels, formatted for reading."
     table = levels.reset_index(names="cleaning")
@@ -433,7 +433,7 @@ def _levels_table(
 # %% ../nbs/12_audit.ipynb #7fb0a874
 def _page_content(
     report:AuditReport # an audit
-    )->dict[str, Any]: # for `write_page`
+    )->dict[str, Any]: # for write_page
     "The audit as the content of a page."
     source = Path(report.about.get("source", "articles")).name
     n_train, n_test = report.duplicates["training articles"], report.duplicates["test articles"]
@@ -467,7 +467,7 @@ def _page_cards(
 
 def _page_figures(
     report:AuditReport # an audit
-    )->list[dict[str, Any]]: # images, see `figure_image`
+    )->list[dict[str, Any]]: # images, see figure_image
     "The two figures of the page."
     n_shown = min(15, max(2, (report.shortcuts.severity != "fine").sum()))
     return [
@@ -490,7 +490,7 @@ _LEVELS_TEXT = ("The features of title and text, and the macro-F1 of the baselin
 
 def _page_sections(
     report:AuditReport # an audit
-    )->list[dict[str, Any]]: # sections, see `table_section`
+    )->list[dict[str, Any]]: # sections, see table_section
     "The tables of the page, each below a heading and a sentence."
     shortcuts = _shortcuts_table(report.shortcuts, 100, examples=True)
     examples = report.duplicate_examples.rename(columns=lambda name: name.replace("_", " "))
@@ -538,7 +538,7 @@ def _json_records(
 
 # %% ../nbs/12_audit.ipynb #b4af20a1
 def plot_shortcuts(
-    shortcuts:pd.DataFrame, # see `find_shortcuts`
+    shortcuts:pd.DataFrame, # see find_shortcuts
     ax:Axes|None=None, # axes to draw on; None: a new figure
     top:int=15 # largest number of features
     )->Axes: # the axes drawn on
@@ -566,7 +566,7 @@ def _shortcuts_title(
 
 # %% ../nbs/12_audit.ipynb #f637527e
 def plot_partial_inputs(
-    partial_inputs:pd.DataFrame, # see `partial_input_baselines`
+    partial_inputs:pd.DataFrame, # see partial_input_baselines
     ax:Axes|None=None # axes to draw on; None: a new figure
     )->Axes: # the axes drawn on
     "Plot the test accuracy of each partial-input baseline with its 95 % interval."
@@ -676,7 +676,7 @@ def find_shortcuts(
 # %% ../nbs/12_audit.ipynb #ee0516c5
 def _all_features(
     articles:pd.DataFrame # the article table
-    )->pd.DataFrame: # see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # see _SHORTCUT_COLUMNS
     "Describe metadata, characters and format, and the words that are giveaways or strong."
     labels = articles.label.to_numpy(dtype=int)
     tables = [_metadata_features(articles)]
@@ -696,7 +696,7 @@ def _min_articles(
     return max(3, round(.005*len(articles)))
 
 def _stack_features(
-    tables:list[pd.DataFrame] # see `_SHORTCUT_COLUMNS`; any may be empty
+    tables:list[pd.DataFrame] # see _SHORTCUT_COLUMNS; any may be empty
     )->pd.DataFrame: # all their rows
     "Put tables of features below each other."
     filled = [table for table in tables if len(table)]
@@ -717,7 +717,7 @@ def _binary_features(
     *,
     kind:str, # "word", "character", "format" or "metadata"
     column:str # "title", "text" or another column of the article table
-    )->pd.DataFrame: # a row per feature, see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # a row per feature, see _SHORTCUT_COLUMNS
     "Describe features that an article either has or lacks."
     n_fake, n_real = (labels == FAKE).sum(), (labels == REAL).sum()
     fake_counts, real_counts = np.asarray(fake_counts, dtype=float), np.asarray(real_counts, dtype=float)
@@ -748,7 +748,7 @@ def _numeric_feature(
     kind:str, # "format" or "metadata"
     column:str, # "title", "text" or another column of the article table
     unit:str # unit of the values
-    )->pd.DataFrame: # one row, see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # one row, see _SHORTCUT_COLUMNS
     "Describe a feature that is a number; it has no coverage and no purity."
     auc, low, high = delong_interval(values, labels)
     points_to = "real"
@@ -772,15 +772,15 @@ _GIVEAWAY = _Limits(auc=.90, coverage=.15, purity=.95)
 _STRONG = _Limits(auc=.70, coverage=.05, purity=.90)
 
 def _exceeds(
-    features:pd.DataFrame, # see `_SHORTCUT_COLUMNS`
-    limits:_Limits # see `_GIVEAWAY` and `_STRONG`
+    features:pd.DataFrame, # see _SHORTCUT_COLUMNS
+    limits:_Limits # see _GIVEAWAY and _STRONG
     )->pd.Series: # True or False per feature
     "Whether each feature reaches the limits at the conservative end of its interval."
     is_pure = (features.coverage >= limits.coverage) & (features.purity >= limits.purity)
     return is_pure | (features.low >= limits.auc)
 
 def _severity(
-    features:pd.DataFrame # see `_SHORTCUT_COLUMNS`
+    features:pd.DataFrame # see _SHORTCUT_COLUMNS
     )->np.ndarray: # "giveaway", "strong" or "fine" per feature
     "Classify features by how predictive they are."
     return np.select([_exceeds(features, _GIVEAWAY), _exceeds(features, _STRONG)], ["giveaway", "strong"], "fine")
@@ -791,7 +791,7 @@ def _word_features(
     labels:np.ndarray, # 0 fake, 1 real
     column:str, # "title" or "text"
     min_articles:int # number of articles in which a word must appear
-    )->tuple[pd.DataFrame, csc_matrix|None]: # see `_SHORTCUT_COLUMNS`; a matrix, articles by words, None without words
+    )->tuple[pd.DataFrame, csc_matrix|None]: # see _SHORTCUT_COLUMNS; a matrix, articles by words, None without words
     "Compute the fraction of each class that contains each word and each pair of words."
     from sklearn.feature_extraction.text import CountVectorizer
     settings = {"binary": True, "ngram_range": (1, 2), "token_pattern": r"\w+", "dtype": np.int32}
@@ -811,7 +811,7 @@ def _character_features(
     labels:np.ndarray, # 0 fake, 1 real
     column:str, # "title" or "text"
     min_articles:int # number of articles in which a character must appear
-    )->pd.DataFrame: # see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # see _SHORTCUT_COLUMNS
     "Compute the fraction of each class that contains each character, except letters, digits and spaces."
     fake, real = Counter[str](), Counter[str]()
     for text, label in zip(texts, labels, strict=True):
@@ -897,9 +897,9 @@ def _format_features(
     texts:pd.Series, # titles, bodies or the cells of another column
     labels:np.ndarray, # 0 fake, 1 real
     column:str, # where they come from
-    names:Sequence[str]=tuple(_FORMAT_PROPERTIES), # which of `_FORMAT_PROPERTIES` to measure
+    names:Sequence[str]=tuple(_FORMAT_PROPERTIES), # which of _FORMAT_PROPERTIES to measure
     kind:str="format" # "format" or "metadata"
-    )->pd.DataFrame: # see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # see _SHORTCUT_COLUMNS
     "Describe how well each property of the format predicts the label."
     rows = []
     for name in names:
@@ -914,7 +914,7 @@ def _format_features(
 # %% ../nbs/12_audit.ipynb #79554420
 def _metadata_features(
     articles:pd.DataFrame # the article table
-    )->pd.DataFrame: # see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # see _SHORTCUT_COLUMNS
     "Describe how well subject, source and date predict the label."
     labels = articles.label.to_numpy(dtype=int)
     rows = [_category_feature(column, articles[column].fillna(""), labels, column) for column in ("subject", "source")]
@@ -932,7 +932,7 @@ def _category_feature(
     labels:np.ndarray, # 0 fake, 1 real
     column:str, # of the article table
     seed:int=0 # seed of the folds
-    )->pd.DataFrame: # one row, or none if all values are equal; see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # one row, or none if all values are equal; see _SHORTCUT_COLUMNS
     "Describe how well a column of names predicts the label of held-out articles."
     if values.nunique() < 2: return pd.DataFrame(columns=_SHORTCUT_COLUMNS)
     names = values.to_numpy(dtype=object)
@@ -969,7 +969,7 @@ def _date_formats(
 def _publication_date(
     articles:pd.DataFrame, # the article table
     labels:np.ndarray # 0 fake, 1 real
-    )->pd.DataFrame: # one row, or none if most dates cannot be read; see `_SHORTCUT_COLUMNS`
+    )->pd.DataFrame: # one row, or none if most dates cannot be read; see _SHORTCUT_COLUMNS
     "Describe how well the publication date predicts the label; articles without a date get the median."
     dates = read_dates(articles)
     if dates.notna().mean() <= .5: return pd.DataFrame(columns=_SHORTCUT_COLUMNS)
@@ -984,7 +984,7 @@ def _merge_words(
     words:pd.DataFrame, # features of words; their index gives the column of the matrix
     matrix:csc_matrix, # articles by words
     overlap:float=.6 # words are merged if the Jaccard similarity of their sets of articles is at least this
-    )->pd.DataFrame: # a row per group of words; the column `aliases` lists the others of the group
+    )->pd.DataFrame: # a row per group of words; the column aliases lists the others of the group
     "Merge words that appear in nearly the same articles."
     words = words.iloc[_leaders_first(words)]
     similarity = _word_similarity(matrix[:, words.index.to_numpy(dtype=int)])
@@ -1015,7 +1015,7 @@ def _word_similarity(
 # %% ../nbs/12_audit.ipynb #ef72bdba
 def _example_snippet(
     articles:pd.DataFrame, # the article table
-    feature:Any, # a row of the features, from `itertuples`
+    feature:Any, # a row of the features, from itertuples
     context:int=30 # characters before and after
     )->str: # an excerpt; "" for a feature that is fine, or a number
     "Show a feature in an article of the class it points to, or the commonest name of each class."
@@ -1031,7 +1031,7 @@ def _example_snippet(
     return ""
 
 def _locate_feature(
-    feature:Any, # a row of the features, from `itertuples`
+    feature:Any, # a row of the features, from itertuples
     text:str # a title, a body or another cell
     )->tuple[int, int]|None: # where it starts and ends; None if the text lacks it
     "Find a word, a character or a property of the format in a text."
@@ -1047,7 +1047,7 @@ def _locate_feature(
     return (len(text), len(text)) if format_property.at_end else (0, 0)
 
 def _character_of(
-    name:str # see `_name_character`
+    name:str # see _name_character
     )->str: # one character
     "The character that a feature is named after."
     symbol = name.split(" (")[0]
@@ -1057,7 +1057,7 @@ def _character_of(
 class _PartialInput(NamedTuple):
     "What a baseline sees."
     texts:Callable[[pd.DataFrame], list[str]] # takes an article table, returns a text per article
-    vectorizer:dict[str, Any] # settings of scikit-learn's `TfidfVectorizer`
+    vectorizer:dict[str, Any] # settings of scikit-learn's TfidfVectorizer
 
 def _metadata_texts(articles:pd.DataFrame)->list[str]:
     "Subject, source and date format of each article, separated by tabs."
@@ -1094,7 +1094,7 @@ PARTIAL_INPUTS = {
 def partial_input_baselines(
     train:pd.DataFrame, # training articles, an article table
     test:pd.DataFrame, # test articles, an article table
-    names:Sequence[str]=tuple(PARTIAL_INPUTS), # which of `PARTIAL_INPUTS`
+    names:Sequence[str]=tuple(PARTIAL_INPUTS), # which of PARTIAL_INPUTS
     on_step:Callable[[str], object]|None=None # called with each name, to show the progress
     )->pd.DataFrame: # a row per baseline: macro_f1; accuracy and auc, each with _low and _high of its 95 % interval
     "Train each baseline and score it on the test articles; scores are missing if its input has no words."
@@ -1113,7 +1113,7 @@ def _score_partial_input(
     partial_input:_PartialInput, # what the model sees
     train:pd.DataFrame, # training articles
     test:pd.DataFrame # test articles
-    )->dict[str, float]: # see `partial_input_baselines`; empty if the input has no words
+    )->dict[str, float]: # see partial_input_baselines; empty if the input has no words
     "Train a linear model on partial inputs and score it."
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
@@ -1153,7 +1153,7 @@ def compare_cleaning_levels(
 def _score_cleaned(
     train:pd.DataFrame, # training articles after cleaning
     test:pd.DataFrame # test articles after cleaning
-    )->dict[str, Any]: # see `compare_cleaning_levels`
+    )->dict[str, Any]: # see compare_cleaning_levels
     "Count the shortcuts in title and text, and score the baselines that read them."
     shortcuts = find_shortcuts(train)
     shortcuts = shortcuts[shortcuts.column.isin(["title", "text"])]
@@ -1209,7 +1209,7 @@ def mask_shortcuts(
     folder:str|Path, # a prepared folder
     out:str|Path, # the prepared folder to make
     top:int=50, # number of words and pairs of words to remove
-    overwrite:bool=False # whether to replace an earlier prepared folder at `out`
+    overwrite:bool=False # whether to replace an earlier prepared folder at out
     )->Rule: # the cleaning rule that was added
     "Make a prepared folder without the words that best predict the training labels; `DataError` if there are no words."
     dataset, manifest = load_prepared(folder)

@@ -29,9 +29,9 @@ __all__ = ['BASELINES', 'fit_baseline', 'Baseline', 'label_predictability']
 
 # %% ../nbs/11_baselines.ipynb #2e3d0c74
 def fit_baseline(
-    name:str, # a key of `BASELINES`, such as "linear_svc"
+    name:str, # a key of BASELINES, such as "linear_svc"
     train:pd.DataFrame, # the article table of the training split, already cleaned
-    rules:tuple[Rule, ...]=() # the rules that cleaned `train`; the baseline applies them when it predicts
+    rules:tuple[Rule, ...]=() # the rules that cleaned train; the baseline applies them when it predicts
     )->Baseline: # the fitted baseline
     "Fit a baseline; `DataError` if the name is unknown, a class has fewer than five articles, or there are no words."
     from sklearn.pipeline import make_pipeline
@@ -51,13 +51,13 @@ _SMALLEST_PROBABILITY = 1e-6 # keeps the log loss finite if a baseline is certai
 @dataclass(frozen=True)
 class Baseline:
     "A fitted baseline with the cleaning rules of its training articles."
-    name:str # a key of `BASELINES`
+    name:str # a key of BASELINES
     pipeline:Pipeline # a fitted scikit-learn pipeline that takes a cleaned article table
     rules:tuple[Rule, ...] # the cleaning rules, applied in order before each prediction
 
     def predict_logits(self,
         articles:pd.DataFrame, # the article table, or any table with the columns title and text
-        cleaned_by:tuple[Rule, ...]|None=None # rules that already cleaned `articles`; if equal to `rules`, not repeated
+        cleaned_by:tuple[Rule, ...]|None=None # rules that already cleaned articles; if equal to rules, not repeated
         )->np.ndarray: # shape (articles, 2): natural log of the probabilities of fake and real, in the given order
         "Compute the log probabilities of both classes; probabilities below one in a million are raised to it."
         cleaned = articles if cleaned_by == self.rules else clean_articles(articles, self.rules)
@@ -91,7 +91,7 @@ class _BaselineSpec:
 _TFIDF_SETTINGS = {"sublinear_tf": True, "min_df": 2, "ngram_range": (1, 2)}
 
 def _text_steps(
-    **overrides:Any # settings of `TfidfVectorizer` that differ from `_TFIDF_SETTINGS`
+    **overrides:Any # settings of TfidfVectorizer that differ from _TFIDF_SETTINGS
     )->list[Any]: # two steps of a pipeline
     "Make the steps that join title and body of each article and compute TF-IDF weights."
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -163,8 +163,8 @@ def _is_empty_vocabulary(
 # %% ../nbs/11_baselines.ipynb #200881ab
 def label_predictability(
     articles:pd.DataFrame, # the article table to measure
-    reference:pd.DataFrame|None=None, # other articles to train on; None: five-fold cross-validation on `articles`
-    seed:int=42 # seed of the folds; not used with `reference`
+    reference:pd.DataFrame|None=None, # other articles to train on; None: five-fold cross-validation on articles
+    seed:int=42 # seed of the folds; not used with reference
     )->np.ndarray: # shape (articles,): probability of the true label, 0 to 1; .5 everywhere if there are no words
     "Compute how well words alone predict each label; `DataError` if a class has fewer than five articles to train on."
     from sklearn.model_selection import StratifiedKFold, cross_val_predict

@@ -235,7 +235,7 @@ def conformal_threshold(
 
 def conformal_sets(
     predictions:Predictions, # for new articles
-    threshold:float # see `conformal_threshold`
+    threshold:float # see conformal_threshold
     )->np.ndarray: # shape (articles,): "fake", "real", "either" (both labels) or "neither"
     "Predict a set of labels for each article."
     in_set = predictions.probabilities >= threshold - 1e-12

@@ -30,7 +30,7 @@ class Rule:
     "One label-blind replacement in a title or a body."
     name:str # short, and unique among the rules that are applied together
     pattern:str # a regular expression, or the name of a function: "ftfy.fix_encoding" or "str.lower"
-    replacement:str # what replaces each match, as in `re.sub`; not used with a function
+    replacement:str # what replaces each match, as in re.sub; not used with a function
     why:str # the shortcut that the rule removes
     field:str="both" # where the rule applies: "title", "text" (the body) or "both"
 
@@ -38,7 +38,7 @@ class Rule:
 
     def apply(self,
         text:str, # any text
-        field:str="text" # what `text` is: "title" or "text" (a body)
+        field:str="text" # what text is: "title" or "text" (a body)
         )->str: # the text after this rule; unchanged if the rule is for the other field
         "Apply the rule to a text."
         if self.field not in ("both", field): return text
@@ -182,7 +182,7 @@ def _cell_text(
 def clean_text(
     text:str, # one title or one body
     rules:tuple[Rule, ...]=RULES, # applied in order
-    field:str="text" # what `text` is: "title" or "text" (a body)
+    field:str="text" # what text is: "title" or "text" (a body)
     )->str: # stripped of blanks at both ends; unchanged if there are no rules
     "Apply the rules to one text."
     for rule in rules: text = rule.apply(text, field)
@@ -238,7 +238,7 @@ _PUBLISHED_PHRASES = ("Tune in to the Alternate Current Radio", "21st Century Wi
 def _clean_as_published(
     text:str, # a body; titles were not cleaned
     label:int # 0 fake, 1 real: **leaks into the result**
-    )->str: # the column `enhanced_cleaned_text` of the source project
+    )->str: # the column enhanced_cleaned_text of the source project
     "Clean a body by its label, as Part 2 of the source project did; only to reproduce its numbers."
     if label == REAL:
         text = re.sub(r"(\b[A-Z]+(?:\s[A-Z]+)*)\s*\(Reuters\)", r"\1", text)

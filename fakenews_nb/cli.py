@@ -231,7 +231,7 @@ def _prepare_command(
 
 # %% ../nbs/22_cli.ipynb #280e1f8c
 def _prepared_folder(
-    data:str, # a prepared folder, or a source for `splits.prepare`
+    data:str, # a prepared folder, or a source for splits.prepare
     out:Path, # the run folder
     seed:int # of the split
     )->Path: # a prepared folder
@@ -246,7 +246,7 @@ def _prepared_folder(
 _PRINTED_SCORES = {"weighted F1": "f1", "accuracy": "accuracy", "macro F1": "macro_f1"}
 
 def _print_scores(
-    scores:dict[str, Any] # see `stats.classification_scores`
+    scores:dict[str, Any] # see stats.classification_scores
     )->None:
     "Print the main scores in one line."
     auc = "n/a (one class only)" if scores["roc_auc"] is None else f"{scores['roc_auc']:.4f}"
@@ -255,7 +255,7 @@ def _print_scores(
     print("   ".join(shown))
 
 def _chosen_recipe(
-    name:str, # a key of `training.RECIPES`
+    name:str, # a key of training.RECIPES
     **options:Any # field of the recipe -> value, or None if the user did not give it
     )->"Recipe": # the changed recipe
     "Change a recipe by the options of the command line; `DataError` if no recipe has this name."

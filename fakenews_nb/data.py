@@ -36,7 +36,7 @@ def load_articles(
     columns:dict[str, str]|None=None, # for a single file: our column name → the file's, such as {"text": "body"}
     labels:dict[str, int]|None=None, # published label → 0 (fake) or 1 (real); None: as the corpus defines them
     encoding:str|None=None # the encoding of text files; None: the corpus's own, or UTF-8
-    )->pd.DataFrame: # the article table; `attrs["origin"]` says where it is from, `attrs["files"]` lists the files
+    )->pd.DataFrame: # the article table; attrs["origin"] says where it is from, attrs["files"] lists the files
     "Read a corpus or a file into an article table; `DataError` if it is missing or malformed."
     name = str(source)
     if "+" in name and not Path(name).exists():
@@ -142,7 +142,7 @@ _LABEL_NAMES = {"0": FAKE, "1": REAL, "fake": FAKE, "real": REAL}
 
 def _read_labels(
     values:pd.Series, # the label column of a file
-    labels:dict[str, int]|None=None, # value, in any case → 0 (fake) or 1 (real); None: `_LABEL_NAMES`
+    labels:dict[str, int]|None=None, # value, in any case → 0 (fake) or 1 (real); None: _LABEL_NAMES
     where:str|Path="" # the file, for error messages
     )->list[int]: # 0 or 1 for each row
     "Map a label column to 0 and 1; `DataError` names the first row with an unknown value."
@@ -176,15 +176,15 @@ def _text_column(
 # %% ../nbs/06_data.ipynb #ef42e74b
 def _is_table_file(
     name:str # what the user asked for
-    )->bool: # True if it looks like a file that `read_table` can read
+    )->bool: # True if it looks like a file that read_table can read
     "Tell whether a name is that of a table file, not of a folder or a corpus."
     return Path(name).suffix.lower() in _READERS and not Path(name).is_dir()
 
 def _load_file(
     file:Path, # a table file
     *,
-    columns:dict[str, str]|None, # see `load_articles`
-    labels:dict[str, int]|None, # see `load_articles`
+    columns:dict[str, str]|None, # see load_articles
+    labels:dict[str, int]|None, # see load_articles
     encoding:str|None # None: UTF-8
     )->pd.DataFrame: # the article table
     "Read one file of articles."
@@ -196,7 +196,7 @@ def _load_file(
 # %% ../nbs/06_data.ipynb #2707ba48
 def concat_articles(
     tables:list[pd.DataFrame] # article tables
-    )->pd.DataFrame: # one article table without the column `split`
+    )->pd.DataFrame: # one article table without the column split
     "Concatenate article tables; `DataError` if an id occurs twice."
     unsplit = [table.drop(columns="split", errors="ignore") for table in tables]
     articles = pd.concat(unsplit, ignore_index=True)
@@ -233,8 +233,8 @@ class Corpus:
 # %% ../nbs/06_data.ipynb #0aa28b05
 def _read_files(
     folder:str|Path, # contains the files
-    encoding:str|None=None, # None: `default_encoding`
-    labels:dict[str, int]|None=None, # None: `default_labels`
+    encoding:str|None=None, # None: default_encoding
+    labels:dict[str, int]|None=None, # None: default_labels
     *,
     source:str, # the name of the corpus
     files:dict[str, dict[str, str]], # file pattern → columns that are constant in this file, such as {"label": "fake"}
@@ -243,7 +243,7 @@ def _read_files(
     default_labels:dict[str, int]|None=None, # published label → 0 (fake) or 1 (real)
     default_encoding:str="utf-8", # the encoding of the published files
     dropped_labels:tuple[str, ...]=() # published labels, in lower case, whose rows are left out
-    )->pd.DataFrame: # the article table with `published_label`, and with `split` if the files define one
+    )->pd.DataFrame: # the article table with published_label, and with split if the files define one
     "Read the table files of a corpus in the given order; ids are made from file and row."
     columns = columns or {}
     label_column = columns.get("label", "label")
@@ -274,9 +274,9 @@ def _drop_labels(
 
 def _table_layout(
     source:str, # the name of the corpus
-    files:dict[str, dict[str, str]], # see `_read_files`
-    columns:dict[str, str]|None=None, # see `_read_files`
-    **settings:Any # more arguments of `_read_files`
+    files:dict[str, dict[str, str]], # see _read_files
+    columns:dict[str, str]|None=None, # see _read_files
+    **settings:Any # more arguments of _read_files
     )->_Layout:
     "The layout of a corpus that `_read_files` can read."
     reader = partial(_read_files, source=source, files=files, columns=columns, **settings)
@@ -285,14 +285,14 @@ def _table_layout(
 # %% ../nbs/06_data.ipynb #bf3c3349
 def _read_text_folders(
     folder:str|Path, # contains a folder per class
-    encoding:str|None=None, # None: `default_encoding`
+    encoding:str|None=None, # None: default_encoding
     labels:dict[str, int]|None=None, # must be None: the folders define the labels
     *,
     source:str, # the name of the corpus
     classes:dict[str, str], # folder, which may be a pattern → "fake" or "real"
     title_suffix:str="", # how the names of title folders end; empty: the first line of a file is its title
     default_encoding:str="utf-8" # the encoding of the published files
-    )->pd.DataFrame: # the article table with `published_label`
+    )->pd.DataFrame: # the article table with published_label
     "Read one article per .txt file; `DataError` if the file of a title is missing."
     _refuse_labels(labels, folder)
     rows = []
@@ -324,7 +324,7 @@ def _natural_key(
 def _read_title_and_body(
     path:Path, # the file of an article
     encoding:str, # its encoding
-    title_suffix:str # see `_read_text_folders`
+    title_suffix:str # see _read_text_folders
     )->tuple[str, str]: # title and body
     "Read an article whose title is its first line, or a file in another folder; `DataError` if that is missing."
     text = _read_text(path, encoding)
@@ -341,7 +341,7 @@ def _labelled_rows(
     rows:list[dict[str, str]], # the articles, with "fake" or "real" as the label
     source:str, # the name of the corpus
     folder:str|Path # the folder of the corpus, for error messages
-    )->pd.DataFrame: # the article table with `published_label`
+    )->pd.DataFrame: # the article table with published_label
     "Turn rows into an article table and keep their labels as published."
     articles = article_table(pd.DataFrame(rows), source, where=folder)
     articles["published_label"] = [row["label"] for row in rows]
@@ -386,7 +386,7 @@ def _read_published_files(
     folder:str|Path, # contains the three files
     encoding:str|None=None, # None: UTF-8
     labels:dict[str, int]|None=None # must be None: 0 is fake and 1 is real
-    )->pd.DataFrame: # the article table with `published_label` and `split`
+    )->pd.DataFrame: # the article table with published_label and split
     "Read the three prepared files of the source notebook."
     _refuse_labels(labels, folder)
     columns = {"text": "enhanced_cleaned_text"}
@@ -437,8 +437,8 @@ def _is_clear(
 def _read_welfake(
     folder:str|Path, # contains WELFake_Dataset.csv
     encoding:str|None=None, # None: UTF-8
-    labels:dict[str, int]|None=None # published label → 0 (fake) or 1 (real); None: `_infer_labels`
-    )->pd.DataFrame: # the article table with `published_label`
+    labels:dict[str, int]|None=None # published label → 0 (fake) or 1 (real); None: _infer_labels
+    )->pd.DataFrame: # the article table with published_label
     "Read WELFake, whose documentation and file disagree about the meaning of the labels."
     path = next(Path(folder).glob("WELFake*.csv"))
     if labels is None:
@@ -528,7 +528,7 @@ def _read_news_content(
     folder:str|Path, # contains politifact, gossipcop or both
     encoding:str|None=None, # None: UTF-8
     labels:dict[str, int]|None=None # must be None: the folders define the labels
-    )->pd.DataFrame: # the article table with `published_label`
+    )->pd.DataFrame: # the article table with published_label
     "Read the `site/class/id/news content.json` files of FakeNewsNet; `DataError` names one that is not JSON."
     _refuse_labels(labels, folder)
     rows = []
@@ -746,10 +746,10 @@ def _get_corpus(
 # %% ../nbs/06_data.ipynb #f0eb1b06
 def _load_corpus(
     corpus:Corpus, # what to read
-    path:str|Path|None, # the folder to search; None: see `_find_corpus`
+    path:str|Path|None, # the folder to search; None: see _find_corpus
     *,
-    labels:dict[str, int]|None, # see `load_articles`
-    encoding:str|None # see `load_articles`
+    labels:dict[str, int]|None, # see load_articles
+    encoding:str|None # see load_articles
     )->pd.DataFrame: # the article table
     "Find and read a published corpus."
     found = _find_corpus(corpus, path)
@@ -824,7 +824,7 @@ def _matching_folders(
 def _layout_folders(
     layout:_Layout, # what to find
     root:str|Path # the folder to search at any depth
-    )->list[Path]: # the folders, which may include `root`
+    )->list[Path]: # the folders, which may include root
     "Find the folders in which every pattern of a layout matches."
     first = layout.patterns[0]
     depth = first.count("/")
@@ -845,7 +845,7 @@ def _has_bodies(
 # %% ../nbs/06_data.ipynb #d3f54444
 def _choose_corpus(
     name:str, # a corpus's name, or a folder
-    path:str|Path|None, # the folder to search, if `name` is a corpus
+    path:str|Path|None, # the folder to search, if name is a corpus
     columns:dict[str, str]|None # must be None for a corpus's name
     )->tuple[Corpus, str|Path|None]: # the corpus and the folder to search
     "Look up a corpus by its name or its files; `DataError` if there is none."

@@ -38,12 +38,12 @@ class Detector:
     model:PreTrainedModel # a sequence classifier
     tokenizer:PreTrainedTokenizerBase # its tokenizer
     text_pipeline:TextPipeline # turns title and body into the text that the model reads
-    threshold:float=.5 # probability of fake from which on the verdict is fake, see `choose_threshold`
+    threshold:float=.5 # probability of fake from which on the verdict is fake, see choose_threshold
 
     @classmethod
     def load(cls,
         folder:str|Path, # a model folder, or a run folder that holds one
-        threshold:float=.5 # probability of fake from which on the verdict is fake, see `choose_threshold`
+        threshold:float=.5 # probability of fake from which on the verdict is fake, see choose_threshold
         )->Detector: # ready to predict
         "Load a model folder; `ModelError` if it is damaged or holds no fake-news classifier."
         if not 0 < threshold <= 1:
@@ -53,7 +53,7 @@ class Detector:
         model, tokenizer = load_classifier(folder)
         text_pipeline = TextPipeline.load(folder)
         device = this_machine().device
-        model = model.to(device) # type: ignore[arg-type] # mypy takes transformers' decorated `to` for a plain function
+        model = model.to(device) # type: ignore[arg-type] # mypy takes transformers' decorated to for a plain function
         return cls(model, tokenizer, text_pipeline, threshold)
 
     def predict(self,
@@ -119,13 +119,13 @@ def _verdict_table(
 
 # %% ../nbs/21_detector.ipynb #6ef2629f
 def predict_file(
-    detector:Detector, # see `Detector.load`
+    detector:Detector, # see Detector.load
     path:str|Path, # a CSV, TSV, Parquet or JSON Lines file with a column title, text, or both
     out:str|Path|None=None, # the file to write, in one of these formats; None: only return the table
     *,
     columns:dict[str, str]|None=None, # our column name (title, text) -> the file's, if they differ
     encoding:str="utf-8", # encoding of a text file
-    overwrite:bool=False # True replaces `out` if it exists
+    overwrite:bool=False # True replaces out if it exists
     )->pd.DataFrame: # the file's table with the columns predicted_label, predicted_probability, predicted_note
     "Predict the articles of a file; `DataError` if it cannot be read, `OutputError` if `out` cannot be written."
     table = read_table(path, encoding)

@@ -23,7 +23,7 @@ __all__ = ['fit_ensemble', 'AveragingEnsemble']
 
 # %% ../nbs/19_ensemble.ipynb #8e682593
 def fit_ensemble(
-    members:list[Classifier], # trained classifiers, at least one; see `evaluation.Classifier`
+    members:list[Classifier], # trained classifiers, at least one; see evaluation.Classifier
     validation:pd.DataFrame, # the article table of the validation articles, of both classes
     cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
     )->AveragingEnsemble: # ready to predict
@@ -64,13 +64,13 @@ class AveragingEnsemble:
     def predict_logits(self,
         articles:pd.DataFrame, # the article table
         cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
-        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of `articles`
+        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of articles
         "Compute the logits of articles from those of all members."
         predictions = [predict(member, articles, cleaned_by) for member in self.members]
         return self.combine(predictions).logits
 
     def combine(self,
-        predictions:list[Predictions] # one per member, in the order of `members`, all for the same articles
+        predictions:list[Predictions] # one per member, in the order of members, all for the same articles
         )->Predictions: # for the same articles, in the same order
         "Combine predictions that the members have already made."
         mean = _mean_log_odds(predictions, self.scales)

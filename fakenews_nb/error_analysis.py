@@ -42,8 +42,8 @@ __all__ = ['PERTURBATIONS', 'finish_run', 'error_report', 'ErrorReport', 'miscla
 
 # %% ../nbs/18_error_analysis.ipynb #61ff5d51
 def finish_run(
-    run:Run # a finished training run, from `finetune`
-    )->dict[str, Any]: # the test scores, see `stats.classification_scores`
+    run:Run # a finished training run, from finetune
+    )->dict[str, Any]: # the test scores, see stats.classification_scores
     "Calibrate the model, evaluate it on the test split, and write predictions, scores and report into the run folder."
     settings = read_json(run.folder/_RUN_FILE)
     dataset, manifest = load_prepared(settings["data"])
@@ -86,7 +86,7 @@ _MAX_PERTURBED = 200 # articles that are perturbed
 
 def error_report(
     predictions:Predictions, # predictions for labelled articles, at least one
-    train:pd.DataFrame|None=None, # the training articles, cleaned by the same rules as the articles of `predictions`
+    train:pd.DataFrame|None=None, # the training articles, cleaned by the same rules as the articles of predictions
     model:str|Path|None=None, # the folder of the model that made the predictions
     *,
     cleaned_by:tuple[Rule, ...]|None=None, # the rules already applied to both article tables; None: none
@@ -118,12 +118,12 @@ def error_report(
 class ErrorReport:
     "Everything that `error_report` finds out about a model's errors."
     predictions:Predictions # predictions for labelled articles
-    intervals:pd.DataFrame # the scores with 95 % intervals, see `evaluation.score_intervals`
-    slices:pd.DataFrame # see `find_slices`
-    word_neighbours:pd.DataFrame|None # see `nearest_articles`: neighbours by TF-IDF; None without training articles
+    intervals:pd.DataFrame # the scores with 95 % intervals, see evaluation.score_intervals
+    slices:pd.DataFrame # see find_slices
+    word_neighbours:pd.DataFrame|None # see nearest_articles: neighbours by TF-IDF; None without training articles
     embedding_neighbours:pd.DataFrame|None # neighbours by embedding; None without training articles or model
-    label_issues:pd.DataFrame|None # see `label_issues`; None without five training articles of each class
-    flips:pd.DataFrame|None # see `perturbation_table`; None without a model
+    label_issues:pd.DataFrame|None # see label_issues; None without five training articles of each class
+    flips:pd.DataFrame|None # see perturbation_table; None without a model
     about:dict[str, Any] # names and values that describe model and data
 
     def __str__(self)->str:
@@ -136,7 +136,7 @@ class ErrorReport:
         path:str|Path, # the HTML file to write
         run:Run|None=None, # the training run: adds the learning curve, the recipe and the machine
         title:str="Fake news detector" # heading of the page
-        )->dict[str, Any]: # the scores, see `stats.classification_scores`
+        )->dict[str, Any]: # the scores, see stats.classification_scores
         "Write the report as one self-contained HTML file."
         scores = evaluation.evaluate_predictions(self.predictions)
         is_synthetic = "synthetic" in str(self.about.get("origin"))
@@ -160,7 +160,7 @@ def misclassified(
 def least_confident(
     predictions:Predictions, # predictions for labelled articles
     top:int=20 # largest number of articles to return
-    )->pd.DataFrame: # the same columns as for `misclassified`
+    )->pd.DataFrame: # the same columns as for misclassified
     "List the articles that a model is least confident about, whether its prediction is right or wrong."
     rows = np.argsort(predictions.confidence, kind="stable")
     return _article_rows(predictions, rows[:top])
@@ -177,7 +177,7 @@ def _error_rows(
 def _article_rows(
     predictions:Predictions, # predictions for labelled articles
     rows:np.ndarray # row numbers, in the order of the table
-    )->pd.DataFrame: # see `misclassified`
+    )->pd.DataFrame: # see misclassified
     "Describe some articles and what the model predicts for them."
     articles = predictions.articles.iloc[rows]
     table = pd.DataFrame({"title": articles.title.fillna("").to_numpy(dtype=object)})
@@ -201,7 +201,7 @@ def slice_columns(
 
 def find_slices(
     predictions:Predictions, # predictions for labelled articles
-    columns:pd.DataFrame|None=None, # slice of each article, one column per feature; None: `slice_columns(articles)`
+    columns:pd.DataFrame|None=None, # slice of each article, one column per feature; None: slice_columns(articles)
     min_articles:int=20 # smallest number of articles in a slice, and outside it
     )->pd.DataFrame: # one row per slice; the columns are listed below
     "Compare the error rate of each slice with that of the rest, and sort by the lower end of its interval."
@@ -298,7 +298,7 @@ _SLICERS: dict[str, Callable[[pd.DataFrame], np.ndarray]] = {
 
 # %% ../nbs/18_error_analysis.ipynb #2ce66470
 def plot_slices(
-    slices:pd.DataFrame, # see `find_slices`
+    slices:pd.DataFrame, # see find_slices
     top:int=12, # largest number of slices to show, from the top of the table
     ax:Axes|None=None # axes to draw on; None: a new figure
     )->Axes: # the axes drawn on
@@ -315,13 +315,13 @@ def plot_slices(
 
 # %% ../nbs/18_error_analysis.ipynb #b2b2b2bb
 def _is_significantly_worse(
-    slices:pd.DataFrame # see `find_slices`
+    slices:pd.DataFrame # see find_slices
     )->pd.Series: # True or False per slice
     "Find the slices whose error rate is higher than that of the rest, at the 5 % level after Holm's correction."
     return (slices.p_holm < .05) & (slices.difference > 0)
 
 def _slices_title(
-    slices:pd.DataFrame # see `find_slices`
+    slices:pd.DataFrame # see find_slices
     )->str: # one line
     "State the finding: the worst slice, or that there is none."
     worse = slices[_is_significantly_worse(slices)]
@@ -337,8 +337,8 @@ def nearest_articles(
     articles:pd.DataFrame, # the article table of the queries, such as misclassified articles
     train:pd.DataFrame, # the article table to search, usually the training split
     k:int=1, # number of neighbours per article
-    vectors:tuple[Any, Any]|None=None # a matrix for `articles` and one for `train`, a row per article; None: TF-IDF
-    )->pd.DataFrame: # the columns `_NEIGHBOUR_COLUMNS`; k rows per article, the nearest first; similarity: 0 to 1
+    vectors:tuple[Any, Any]|None=None # a matrix for articles and one for train, a row per article; None: TF-IDF
+    )->pd.DataFrame: # the columns _NEIGHBOUR_COLUMNS; k rows per article, the nearest first; similarity: 0 to 1
     "Find the training articles that are most similar to each article."
     from sklearn.neighbors import NearestNeighbors
     if not len(articles): return pd.DataFrame(columns=_NEIGHBOUR_COLUMNS)
@@ -367,7 +367,7 @@ def _neighbour_table(
     queries:pd.DataFrame, # articles, one row per neighbour
     nearest:pd.DataFrame, # their neighbours, in the same order
     similarity:np.ndarray # cosine similarity of each pair
-    )->pd.DataFrame: # the columns `_NEIGHBOUR_COLUMNS`
+    )->pd.DataFrame: # the columns _NEIGHBOUR_COLUMNS
     "Put articles and their neighbours side by side."
     queries, nearest = queries.reset_index(drop=True), nearest.reset_index(drop=True)
     table = pd.DataFrame({"title": queries.title.fillna(""), "label": queries.label.map(ID2LABEL)})
@@ -498,7 +498,7 @@ def _replace_letters(
 
 def _perturb(
     articles:pd.DataFrame, # the article table
-    name:str, # a key of `PERTURBATIONS`
+    name:str, # a key of PERTURBATIONS
     seed:int=42 # seed of the random number generator
     )->pd.DataFrame: # the same articles with other titles and texts
     "Apply one perturbation to every article."
@@ -514,7 +514,7 @@ def _perturb(
 def _label_issues_if_possible(
     train:pd.DataFrame, # the training articles
     seed:int # seed of the folds
-    )->pd.DataFrame|None: # see `label_issues`; None if a class is too small
+    )->pd.DataFrame|None: # see label_issues; None if a class is too small
     "Find label issues, or notify the user that a class is too small."
     smallest = train.label.value_counts().reindex(list(ID2LABEL), fill_value=0).min()
     if smallest >= 5: return label_issues(train, seed)
@@ -535,7 +535,7 @@ def _perturb_sample(
     articles:pd.DataFrame, # the article table
     cleaned_by:tuple[Rule, ...]|None, # the rules already applied to it; None: none
     seed:int # seed of the sample
-    )->pd.DataFrame: # see `perturbation_table`
+    )->pd.DataFrame: # see perturbation_table
     "Perturb a random sample of the articles."
     def predict_articles(table:pd.DataFrame)->Predictions: return predict(model, table, cleaned_by)
     drawn = articles.sample(min(_MAX_PERTURBED, len(articles)), random_state=seed)
@@ -547,7 +547,7 @@ def _neighbours_by_embedding(
     train:pd.DataFrame, # the training articles
     cleaned_by:tuple[Rule, ...]|None, # the rules already applied to both; None: none
     seed:int # seed of the sample of training articles
-    )->pd.DataFrame: # see `nearest_articles`
+    )->pd.DataFrame: # see nearest_articles
     "Find the nearest neighbours of the errors by the model's embeddings."
     candidates = train.sample(min(_MAX_CANDIDATES, len(train)), random_state=seed)
     if not len(errors): return nearest_articles(errors, candidates)
@@ -557,7 +557,7 @@ def _neighbours_by_embedding(
 
 # %% ../nbs/18_error_analysis.ipynb #42082f85
 def _findings(
-    report:ErrorReport # see `error_report`
+    report:ErrorReport # see error_report
     )->list[str]: # sentences
     "State the findings of a report."
     sentences = [_error_rate_sentence(report.predictions), _slices_sentence(report.slices)]
@@ -588,7 +588,7 @@ def _error_rate_sentence(
     return f"{errors:,} of {_count(n, 'article')} {verb} misclassified: {format_percent(errors/n)}, {interval}."
 
 def _slices_sentence(
-    slices:pd.DataFrame # see `find_slices`
+    slices:pd.DataFrame # see find_slices
     )->str: # a sentence
     "State where errors are most frequent."
     if not len(slices): return "No slice has enough articles for a test."
@@ -603,7 +603,7 @@ def _slices_sentence(
 
 # %% ../nbs/18_error_analysis.ipynb #87c8f6b9
 def _neighbours_sentence(
-    neighbours:pd.DataFrame, # see `nearest_articles`, with k=1
+    neighbours:pd.DataFrame, # see nearest_articles, with k=1
     similarity:str # "by words" or "by embedding"
     )->str: # a sentence; "" without neighbours
     "State how many errors have a nearest neighbour of the other class."
@@ -622,7 +622,7 @@ def _label_issues_sentence(
     return f"Confident learning flags {n:,} training labels as possible mistakes; start the review with the first ones."
 
 def _flips_sentence(
-    flips:pd.DataFrame # see `perturbation_table`
+    flips:pd.DataFrame # see perturbation_table
     )->str: # a sentence; "" if no prediction flips
     "State which perturbation flips the largest fraction of predictions."
     if not (flips.flips > 0).any(): return ""
@@ -633,8 +633,8 @@ def _flips_sentence(
 
 # %% ../nbs/18_error_analysis.ipynb #fe42d213
 def _score_cards(
-    report:ErrorReport, # see `error_report`
-    scores:dict[str, Any], # see `stats.classification_scores`
+    report:ErrorReport, # see error_report
+    scores:dict[str, Any], # see stats.classification_scores
     run:Run|None # the training run
     )->list[tuple[str, str]]: # name and value of each card
     "Collect the scores that the page shows in large type."
@@ -648,9 +648,9 @@ def _score_cards(
     return cards
 
 def _report_figures(
-    report:ErrorReport, # see `error_report`
+    report:ErrorReport, # see error_report
     run:Run|None # the training run
-    )->list[dict[str, Any]]: # see `reports.figure_image`
+    )->list[dict[str, Any]]: # see reports.figure_image
     "Draw the figures; a ROC curve needs both classes, a learning curve the run."
     predictions, slices = report.predictions, report.slices
     figures = [figure_image(lambda ax: evaluation.plot_confusion(predictions, ax=ax), 4.4, 3.8)]
@@ -664,10 +664,10 @@ def _report_figures(
 
 # %% ../nbs/18_error_analysis.ipynb #05c001bf
 def _report_sections(
-    report:ErrorReport, # see `error_report`
-    scores:dict[str, Any], # see `stats.classification_scores`
+    report:ErrorReport, # see error_report
+    scores:dict[str, Any], # see stats.classification_scores
     run:Run|None # the training run
-    )->list[dict[str, Any]]: # see `reports.table_section`
+    )->list[dict[str, Any]]: # see reports.table_section
     "Collect the tables of the page."
     limits = "A score on articles from these sources says little about articles from others."
     sections = [*_score_sections(report, scores), *_article_sections(report.predictions)]
@@ -681,9 +681,9 @@ def _report_sections(
     return sections + _run_sections(run) if run else sections
 
 def _score_sections(
-    report:ErrorReport, # see `error_report`
-    scores:dict[str, Any] # see `stats.classification_scores`
-    )->list[dict[str, Any]]: # see `reports.table_section`
+    report:ErrorReport, # see error_report
+    scores:dict[str, Any] # see stats.classification_scores
+    )->list[dict[str, Any]]: # see reports.table_section
     "Show the scores of all articles, of each class and of each slice."
     intervals = report.intervals.round(4).fillna("n/a").reset_index()
     classes = class_report(scores).round(4).reset_index(names="class")
@@ -704,9 +704,9 @@ def _percentages(
     return table
 
 def _slices_section(
-    slices:pd.DataFrame, # see `find_slices`
+    slices:pd.DataFrame, # see find_slices
     top:int=40 # largest number of slices to show
-    )->dict[str, Any]: # see `reports.table_section`
+    )->dict[str, Any]: # see reports.table_section
     "Show the slices, the worst first."
     shown = slices.head(top).drop(columns=["difference", "p"]).round({"p_holm": 4})
     note = "Each slice is compared with all other articles; the highest lower end of the interval comes first. " \
@@ -716,7 +716,7 @@ def _slices_section(
 def _article_sections(
     predictions:Predictions, # predictions for labelled articles
     top:int=100 # largest number of misclassified articles to show
-    )->list[dict[str, Any]]: # see `reports.table_section`
+    )->list[dict[str, Any]]: # see reports.table_section
     "Show the misclassified articles and the least confident predictions."
     errors = misclassified(predictions)
     note = f"{_count(len(errors), 'article')}, the most confident errors first."
@@ -727,9 +727,9 @@ def _article_sections(
 
 # %% ../nbs/18_error_analysis.ipynb #fb31be59
 def _neighbours_section(
-    neighbours:pd.DataFrame, # see `nearest_articles`
+    neighbours:pd.DataFrame, # see nearest_articles
     similarity:str # "by words" or "by embedding"
-    )->dict[str, Any]: # see `reports.table_section`
+    )->dict[str, Any]: # see reports.table_section
     "Show the nearest training article of each error."
     note = f"For the most confident errors, at most {_MAX_ERRORS}. Similarity is the cosine of "
     if similarity == "by words": note += "TF-IDF vectors."
@@ -737,9 +737,9 @@ def _neighbours_section(
     return table_section(f"Nearest training article {similarity}", note, neighbours.round(3))
 
 def _label_issues_section(
-    issues:pd.DataFrame, # see `label_issues`
+    issues:pd.DataFrame, # see label_issues
     top:int=50 # largest number of articles to show
-    )->dict[str, Any]: # see `reports.table_section`
+    )->dict[str, Any]: # see reports.table_section
     "Show the training labels that are suspect."
     note = f"{_count(len(issues), 'training label')} flagged by confident learning, the least plausible first."
     if len(issues) > top: note += f" The first {top} are shown."
@@ -747,8 +747,8 @@ def _label_issues_section(
     return table_section("Label issues", note, issues.head(top))
 
 def _flips_section(
-    flips:pd.DataFrame # see `perturbation_table`
-    )->dict[str, Any]: # see `reports.table_section`
+    flips:pd.DataFrame # see perturbation_table
+    )->dict[str, Any]: # see reports.table_section
     "Show how many predictions each perturbation flips."
     note = f"Predictions for at most {_MAX_PERTURBED} articles, before and after each perturbation. " \
         "The flip rate refers to the articles that the perturbation changes. " \
@@ -756,8 +756,8 @@ def _flips_section(
     return table_section("Perturbations", note, _percentages(flips, ["flip_rate", "low", "high"]).reset_index())
 
 def _run_sections(
-    run:Run # from `finetune`
-    )->list[dict[str, Any]]: # see `reports.table_section`
+    run:Run # from finetune
+    )->list[dict[str, Any]]: # see reports.table_section
     "Show the recipe, the machine and the versions of a run."
     metrics = run.metrics
     speed = f"{metrics['articles_per_second']:,.0f} articles and {metrics['tokens_per_second']:,.0f} tokens per second"

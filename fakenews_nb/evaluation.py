@@ -40,12 +40,12 @@ __all__ = ['predict', 'Classifier', 'FineTunedModel', 'Predictions', 'save_predi
 
 # %% ../nbs/16_evaluation.ipynb #f0979790
 def predict(
-    model_folder_or_classifier:str|Path|Classifier, # a model folder, or any object with `predict_logits`
+    model_folder_or_classifier:str|Path|Classifier, # a model folder, or any object with predict_logits
     articles:pd.DataFrame, # the article table, with labels
     cleaned_by:tuple[Rule, ...]|None=None, # the rules that have already cleaned the articles; None: not cleaned yet
     batch_size:int=32, # articles per batch of a model folder; other classifiers ignore it
-    precision:str="fp32" # precision of a model folder: "fp32", "bf16", "fp16" or "auto", see `models.predict_logits`
-    )->Predictions: # in the order of `articles`
+    precision:str="fp32" # precision of a model folder: "fp32", "bf16", "fp16" or "auto", see models.predict_logits
+    )->Predictions: # in the order of articles
     "Predict articles whose labels are known."
     classifier = model_folder_or_classifier
     if isinstance(classifier, (str, Path)):
@@ -58,7 +58,7 @@ class Classifier(Protocol):
     def predict_logits(self,
         articles:pd.DataFrame, # the article table
         cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
-        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of `articles`
+        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of articles
         "Compute the logits of articles."
         ...
 
@@ -67,12 +67,12 @@ class FineTunedModel:
     "A model folder as a `Classifier`."
     folder:Path # a model folder
     batch_size:int=32 # articles per batch
-    precision:str="fp32" # "fp32", "bf16", "fp16" or "auto", see `models.predict_logits`
+    precision:str="fp32" # "fp32", "bf16", "fp16" or "auto", see models.predict_logits
 
     def predict_logits(self,
         articles:pd.DataFrame, # the article table
         cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
-        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of `articles`
+        )->np.ndarray: # shape (articles, 2): logit of fake, logit of real; in the order of articles
         "Load the model, and clean, tokenize and predict the articles."
         model, tokenizer, ids = _model_inputs(self.folder, articles, cleaned_by)
         return predict_logits(model, tokenizer, ids, self.batch_size, precision=self.precision)
@@ -89,7 +89,7 @@ def _model_inputs(
     texts = TextPipeline.load(model_folder).texts(articles, cleaned_by)
     ids = encode(texts, tokenizer, tokenizer.model_max_length + longer)
     device = this_machine().device
-    model = model.to(device) # type: ignore[arg-type] # mypy takes transformers' decorated `to` for a plain function
+    model = model.to(device) # type: ignore[arg-type] # mypy takes transformers' decorated to for a plain function
     return model, tokenizer, ids
 
 # %% ../nbs/16_evaluation.ipynb #4e3fab63
@@ -196,7 +196,7 @@ def save_predictions(
     with new_file(path) as partial: table.to_parquet(partial, index=False)
 
 def load_predictions(
-    path:str|Path # a .parquet file written by `save_predictions`
+    path:str|Path # a .parquet file written by save_predictions
     )->Predictions: # in the order in which they were saved
     "Read predictions; `DataError` if columns are missing, or if rows were dropped or added since they were saved."
     table = read_table(path)
@@ -223,7 +223,7 @@ def article_embeddings(
 # %% ../nbs/16_evaluation.ipynb #6da920a2
 def evaluate_predictions(
     predictions:Predictions # at least one
-    )->dict[str, Any]: # see `stats.classification_scores`
+    )->dict[str, Any]: # see stats.classification_scores
     "Compute all classification scores; `DataError` if there are no predictions."
     _check_not_empty(predictions, "evaluate")
     return detection_metric().compute(
@@ -239,7 +239,7 @@ def _check_not_empty(
     if not len(predictions): raise DataError(f"no predictions to {purpose}", fix="choose a split with articles")
 
 # %% ../nbs/16_evaluation.ipynb #2097a559
-def detection_metric()->evaluate.Metric: # `.compute(references=, predictions=, scores=)`; scores: probability of real
+def detection_metric()->evaluate.Metric: # .compute(references=, predictions=, scores=); scores: probability of real
     "Make a metric of Hugging Face `evaluate` that computes all classification scores."
     import evaluate
     from datasets import Features, Value
@@ -260,7 +260,7 @@ def detection_metric()->evaluate.Metric: # `.compute(references=, predictions=, 
 
 # %% ../nbs/16_evaluation.ipynb #fc226cdf
 def class_report(
-    scores:dict[str, Any] # see `evaluate_predictions`
+    scores:dict[str, Any] # see evaluate_predictions
     )->pd.DataFrame: # rows: fake, real and the weighted average; columns: precision, recall, f1, articles
     "Arrange the scores of each class as a table."
     measures = ["precision", "recall", "f1", "n"]
@@ -402,7 +402,7 @@ def compare(
     names:tuple[str, str]=("A", "B"), # names of the models, for the printed sentence
     n_resamples:int=2000, # bootstrap resamples
     seed:int=0 # of the resampling
-    )->Comparison: # `print` shows it as sentences
+    )->Comparison: # print shows it as sentences
     "Test whether two models differ; `DataError` if their articles differ, or if there are none."
     _check_same_articles(first, second)
     _check_not_empty(first, "compare")
@@ -429,7 +429,7 @@ class Comparison:
     n:int # number of articles
     errors:tuple[int, int] # number of articles that the first and the second model get wrong
     discordant:tuple[int, int] # number of articles that only the first, and only the second model gets wrong
-    p:float # two-sided p-value of McNemar's test, see `stats.mcnemar`
+    p:float # two-sided p-value of McNemar's test, see stats.mcnemar
     difference:float # weighted F1 of the first model minus that of the second, -1 to 1
     low:float # lower end of the 95 % bootstrap interval of the difference
     high:float # upper end of the interval
@@ -483,7 +483,7 @@ def _f1_difference_interval(
 # %% ../nbs/16_evaluation.ipynb #10dabb15
 def compare_models(
     models:dict[str, Predictions] # name -> predictions, all of the same articles
-    )->pd.DataFrame: # a row per pair, see `_comparison_row`, with a column p_holm: p after Holm's correction
+    )->pd.DataFrame: # a row per pair, see _comparison_row, with a column p_holm: p after Holm's correction
     "Compare every pair of models; `DataError` if their articles differ."
     rows = []
     for first, second in combinations(models, 2):

@@ -89,10 +89,10 @@ class WordFeature:
     source:str # the work that inspired the feature, and the origin of its word list
 
 def _word_family(
-    family:str, # see `WordFeature`
-    source:str, # see `WordFeature`
+    family:str, # see WordFeature
+    source:str, # see WordFeature
     lists:dict[str, str] # words separated by blanks, by name within the family
-    )->list[WordFeature]: # in the order of `lists`
+    )->list[WordFeature]: # in the order of lists
     "Make the word features of one family."
     return [WordFeature(f"{family}_{name}", family, tuple(words.split()), source) for name, words in lists.items()]
 
@@ -194,7 +194,7 @@ def _count_characters(
 
 # %% ../nbs/09_features.ipynb #98a2da04
 def compare_features(
-    features:pd.DataFrame, # one row per article, one column per feature, see `article_features`
+    features:pd.DataFrame, # one row per article, one column per feature, see article_features
     labels:ArrayLike # true labels, 0 fake and 1 real; shape (articles,)
     )->pd.DataFrame: # per feature: fake, real (means), fake_half, real_half (half widths), auc, auc_low, auc_high
     "Compare the classes by each feature, most predictive first; `DataError` if a class has fewer than two articles."
@@ -213,7 +213,7 @@ def compare_features(
 def _compare_feature(
     values:pd.Series, # of one feature, a number per article
     labels:np.ndarray # true labels, 0 fake and 1 real
-    )->dict[str, float]: # a row of the table of `compare_features`
+    )->dict[str, float]: # a row of the table of compare_features
     "Compare the classes by one feature."
     by_class = {name: values[labels == label] for label, name in ID2LABEL.items()}
     row = {name: group.mean() for name, group in by_class.items()}
@@ -223,7 +223,7 @@ def _compare_feature(
 
 # %% ../nbs/09_features.ipynb #67e8826c
 def plot_features(
-    table:pd.DataFrame, # the table that `compare_features` returns
+    table:pd.DataFrame, # the table that compare_features returns
     top:int=15, # maximum number of features to show
     ax:Axes|None=None # axes to draw on; None makes a new figure
     )->Axes: # the axes with the plot

@@ -43,7 +43,7 @@ def new_file(
         with suppress(OSError): partial.unlink() # there is none after a move, or if it could not be created
 
 # %% ../nbs/01_files.ipynb #7f37ca5f
-_WRITE_FAILURES = ( # phrases from the messages of libraries that do not raise an `OSError`
+_WRITE_FAILURES = ( # phrases from the messages of libraries that do not raise an OSError
     "No space left", "File too large", "quota exceeded", "failed writing file", "unexpected pos",
 )
 
@@ -75,7 +75,7 @@ def _catch_write_errors(
 
 # %% ../nbs/01_files.ipynb #e7a6c199
 def write_json(
-    value:Any, # anything that `json` can write
+    value:Any, # anything that json can write
     path:str|Path # the file to create or replace
     )->None:
     "Write `value` as indented UTF-8 JSON; `OutputError` if the file cannot be written."
@@ -246,7 +246,7 @@ _QUOTING_FIX = 'cells with commas, quotes or line breaks need double quotes arou
 def _csv_rows(
     path:Path, # a .csv or .tsv file
     encoding:str, # its encoding
-    header:list[str]|None # see `read_table`
+    header:list[str]|None # see read_table
     )->list[list[str]]: # the column names, then the rows; blank lines are dropped
     "Split a CSV or TSV file into cells; `DataError` on a broken quote or a row of the wrong length."
     text = io.StringIO(_read_text(path, encoding), newline="")
@@ -270,7 +270,7 @@ def _csv_rows(
 def _read_delimited(
     path:Path, # a .csv or .tsv file
     encoding:str="utf-8", # its encoding
-    header:list[str]|None=None # see `read_table`
+    header:list[str]|None=None # see read_table
     )->pd.DataFrame: # all cells are text
     "Read a CSV or TSV file; `DataError` if it is empty or repeats a column name."
     csv.field_size_limit(2**31 - 1)
@@ -283,7 +283,7 @@ def _read_delimited(
     return pd.DataFrame(rows[1:], columns=names, dtype=_text_dtype())
 
 # %% ../nbs/01_files.ipynb #2986a0a2
-def _text_dtype()->str|type: # the `dtype` of a text column
+def _text_dtype()->str|type: # the dtype of a text column
     "The data type in which missing cells of a text column stay missing, in pandas 2 and 3."
     major_version = int(pd.__version__.split(".")[0])
     return "str" if major_version >= 3 else object

@@ -33,7 +33,7 @@ def fast_kernels(
     last_layer:bool=True, # compute only [CLS] in the last layer; packed batches need it
     attention:bool=True, # use varlen attention for packed batches, which need it; it has dropout masks of its own
     dropout:bool=True # let dropout layers draw their masks from random bits, on a CPU; no effect on a GPU
-    )->Iterator[None]: # a context manager, for a `with` statement
+    )->Iterator[None]: # a context manager, for a with statement
     "Let a model compute the same answers faster; a change that does not fit its architecture is left out."
     from torch.nn import Dropout
     with ExitStack() as undo:
@@ -50,8 +50,8 @@ def fast_kernels(
 _ATTENTION = "fakenews_varlen" # our name in transformers' registry of attention functions
 
 def _use_varlen_attention(
-    model:PreTrainedModel, # of a kind in `_PACKABLE_MODELS`
-    undo:ExitStack # restores the model at the end of the `with` block
+    model:PreTrainedModel, # of a kind in _PACKABLE_MODELS
+    undo:ExitStack # restores the model at the end of the with block
     )->None:
     "Let every layer of a model use `_attention_forward`."
     from transformers import AttentionInterface, AttentionMaskInterface
@@ -64,7 +64,7 @@ def _use_varlen_attention(
 def _change_class(
     module:Module, # any module of a model
     new_class:type, # a class with the same attributes
-    undo:ExitStack # restores the class at the end of the `with` block
+    undo:ExitStack # restores the class at the end of the with block
     )->None:
     "Give a module another `forward`, and keep its weights."
     undo.callback(setattr, module, "__class__", type(module))
@@ -88,8 +88,8 @@ def _first_position_id(
     return 0 if padding is None else padding + 1
 
 def _encoder_layers(
-    model:PreTrainedModel # of a kind in `_PACKABLE_MODELS`
-    )->Any: # a `ModuleList` of layers
+    model:PreTrainedModel # of a kind in _PACKABLE_MODELS
+    )->Any: # a ModuleList of layers
     "The transformer layers of a model, from the bottom to the top."
     base:Any = model.base_model # Any: the attributes' names depend on the architecture
     return base.transformer.layer if hasattr(base, "transformer") else base.encoder.layer
@@ -99,7 +99,7 @@ _CACHE_VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _CACHED_SHAPES = "64" # the libraries' default is 1,024
 
 def tune_process(
-    keep_freed_memory:bool=True # also let `malloc` keep up to a gigabyte of freed memory
+    keep_freed_memory:bool=True # also let malloc keep up to a gigabyte of freed memory
     )->None:
     "Set the process-wide memory options that suit packed batches on a CPU; call it before torch computes anything."
     for name in _CACHE_VARIABLES: os.environ.setdefault(name, _CACHED_SHAPES)
@@ -129,13 +129,13 @@ def _dropout_mask(
     import torch
     size = math.prod(shape)
     drawn = torch.empty(-(-size//4), dtype=torch.int64).random_() # an int64 holds the bits of four values
-    random_bits = drawn.view(torch.int16)[:size].view(shape) & 0x7fff # `random_` never sets the sign bit of an int64
+    random_bits = drawn.view(torch.int16)[:size].view(shape) & 0x7fff # random_ never sets the sign bit of an int64
     threshold = round(p*2**15) - 1
     return (threshold - random_bits) >> 15 # the sign of the difference, copied to all bits
 
 def _apply_mask(
     values:Tensor, # floating point; changed in place
-    mask:Tensor|None # see `_dropout_mask`; None: nothing is dropped
+    mask:Tensor|None # see _dropout_mask; None: nothing is dropped
     )->Tensor: # the same tensor
     "Set the dropped values to 0."
     import torch
@@ -147,7 +147,7 @@ def _apply_mask(
 
 # %% ../nbs/13_kernels.ipynb #76d88a02
 @cache
-def _fast_dropout()->type[Dropout]: # a subclass of `torch.nn.Dropout`
+def _fast_dropout()->type[Dropout]: # a subclass of torch.nn.Dropout
     "Make the dropout layer that draws its masks with `_dropout_mask` on a CPU."
     import torch
     class MaskedDropout(torch.autograd.Function):
@@ -198,10 +198,10 @@ def _text_attention(
     return torch.bmm(weights, value)/total
 
 def _text_attention_gradients(
-    query:Tensor, # as in `_text_attention`
+    query:Tensor, # as in _text_attention
     key:Tensor, # likewise
     value:Tensor, # likewise
-    gradient:Tensor, # of the output, of the same shape as `query`
+    gradient:Tensor, # of the output, of the same shape as query
     mask:Tensor|None # dropout mask of the weights, drawn in the forward pass; None: nothing was dropped
     )->tuple[Tensor, Tensor, Tensor]: # for query, key and value; the first two still without the factors scale and ln 2
     "Compute the gradients of attention inside one text from recomputed weights."
@@ -236,7 +236,7 @@ def _empty_by_token(
 
 # %% ../nbs/13_kernels.ipynb #1d0b5c2f
 @cache
-def _varlen_attention()->type[Any]: # a `torch.autograd.Function` of query, key, value, cu_seq_lens, p and scale
+def _varlen_attention()->type[Any]: # a torch.autograd.Function of query, key, value, cu_seq_lens, p and scale
     "Make the attention function of packed batches: softmax(QKᵀ·scale)V in each text, with dropout of the weights."
     import torch
     class VarlenAttention(torch.autograd.Function):
@@ -307,7 +307,7 @@ class _LayerParts:
     finish:Callable[[Tensor, Tensor], Tensor] # computes the rest of the layer from attention's output and its input
 
 def _layer_parts(
-    layer:Any # a transformer layer of a kind in `_PACKABLE_MODELS`
+    layer:Any # a transformer layer of a kind in _PACKABLE_MODELS
     )->_LayerParts: # its attention, and what follows attention
     "Collect the parts of a transformer layer, whatever their names."
     attention = layer.attention
@@ -328,7 +328,7 @@ def _finish_bert_layer(
 
 def _finish_distilbert_layer(
     layer:Any, # a DistilBERT layer
-    attended:Tensor, # as in `_finish_bert_layer`
+    attended:Tensor, # as in _finish_bert_layer
     states:Tensor # likewise
     )->Tensor: # likewise
     "Compute the part of a DistilBERT layer that follows attention."
@@ -351,7 +351,7 @@ def _attend_from_cls(
     query:Tensor, # the query times the key's weights, shape (texts, heads, hidden size)
     bias_score:Tensor, # the query times the key's bias, shape (texts, heads, 1)
     states:Tensor, # shape (texts, tokens, hidden size)
-    mask:Tensor|None=None # see `_mask_scores`
+    mask:Tensor|None=None # see _mask_scores
     )->tuple[Tensor, Tensor]: # weighted sums of the states, shape (texts, heads, hidden size); sums of the weights
     "Average the hidden states of each text by the attention that [CLS] pays to them."
     scores = query @ states.transpose(1, 2) + bias_score
@@ -361,11 +361,11 @@ def _attend_from_cls(
 
 def _attend_from_each_cls(
     dropout:Module, # of the attention weights
-    query:Tensor, # as in `_attend_from_cls`
+    query:Tensor, # as in _attend_from_cls
     bias_score:Tensor, # likewise
     states:Tensor, # shape (1, all tokens, hidden size)
     lengths:list[int] # tokens of each text
-    )->tuple[Tensor, Tensor]: # as from `_attend_from_cls`
+    )->tuple[Tensor, Tensor]: # as from _attend_from_cls
     "Do as `_attend_from_cls` for a packed batch, one text at a time."
     import torch
     sums, totals = [], []
@@ -380,9 +380,9 @@ def _attend_from_each_cls(
 def _cls_only_forward(
     layer:Any, # the last layer of an encoder
     hidden:Tensor, # shape (texts, tokens, hidden size); (1, all tokens, hidden size) if packed
-    mask:Tensor|None=None, # shape (texts, 1, queries, tokens), see `_mask_scores`
+    mask:Tensor|None=None, # shape (texts, 1, queries, tokens), see _mask_scores
     *args:Any, # ignored: what only a decoder needs
-    cu_seq_lens_q:Tensor|None=None, # see `_attention_forward`
+    cu_seq_lens_q:Tensor|None=None, # see _attention_forward
     **kwargs:Any # ignored: what other layers need
     )->Tensor: # shape (texts, 1, hidden size)
     "Compute a layer's output for the first token of each text, and for no other."

@@ -207,11 +207,11 @@ _AUTOCAST_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 def predict_logits(
     model:PreTrainedModel, # a sequence classifier
     tokenizer:PreTrainedTokenizerBase, # its tokenizer, for padding
-    ids:list[list[int]], # token ids of each text, see `encode`
+    ids:list[list[int]], # token ids of each text, see encode
     batch_size:int=32, # texts per batch; more need more memory, and change the logits only by rounding
     progress:bool=True, # show a progress bar after two seconds
     precision:str="fp32" # "fp32", "bf16", "fp16", or "auto": the fastest that the device computes natively
-    )->np.ndarray: # shape (texts, classes), float32, in the order of `ids`
+    )->np.ndarray: # shape (texts, classes), float32, in the order of ids
     "Compute the logits of any number of texts; `ModelError` if the precision is unknown."
     import torch
     if precision == "auto": precision = this_machine().reduced_precision
@@ -227,15 +227,15 @@ def predict_logits(
 
 # %% ../nbs/14_models.ipynb #5ade1225
 def _run_batches(
-    model:PreTrainedModel, # the model that `read` runs; this function switches its dropout off
+    model:PreTrainedModel, # the model that read runs; this function switches its dropout off
     tokenizer:PreTrainedTokenizerBase, # its tokenizer, for padding
-    ids:list[list[int]], # token ids of each text, see `encode`
+    ids:list[list[int]], # token ids of each text, see encode
     read:Callable[[Any], Tensor], # runs the model on a batch; returns a tensor of shape (texts, width)
     width:int, # columns of the result
     batch_size:int=32, # texts computed together
     progress:bool=True, # show a progress bar after two seconds
-    packed:bool=False # make packed batches, see `_pack`; only inside `fast_kernels`
-    )->np.ndarray: # shape (texts, width), float32, in the order of `ids`
+    packed:bool=False # make packed batches, see _pack; only inside fast_kernels
+    )->np.ndarray: # shape (texts, width), float32, in the order of ids
     "Run texts through a model, batched by length, and return the outputs in the texts' own order."
     import torch
     longest_first = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
@@ -273,11 +273,11 @@ def _progress_bar(
 def text_embeddings(
     model:PreTrainedModel, # a sequence classifier or an encoder
     tokenizer:PreTrainedTokenizerBase, # its tokenizer, for padding
-    ids:list[list[int]], # token ids of each text, see `encode`
+    ids:list[list[int]], # token ids of each text, see encode
     pooling:str="cls", # "cls": the vector of the first token; "mean": the mean over the text's tokens
     layer:int=-1, # 0: the token embeddings, below the first layer; 1 and up: a layer; -1: the last layer
     batch_size:int=32 # texts per batch
-    )->np.ndarray: # shape (texts, hidden size), float32, in the order of `ids`
+    )->np.ndarray: # shape (texts, hidden size), float32, in the order of ids
     "Compute a vector for each text from the hidden states of one layer."
     encoder:Any = model.base_model
     def read_embeddings(batch:Any)->Tensor:

@@ -30,7 +30,7 @@ __all__ = ['CLASS_COLORS', 'write_page', 'render_page', 'table_section', 'figure
 # %% ../nbs/04_reports.ipynb #dd60931d
 def write_page(
     path:str|Path, # the .html file to create or replace
-    **content:Any # the arguments of `render_page`
+    **content:Any # the arguments of render_page
     )->None:
     "Write a report as one self-contained HTML file; `OutputError` if the file cannot be written."
     page = render_page(**content)
@@ -44,8 +44,8 @@ def render_page(
     note:str|None=None, # a warning in a coloured box
     lead:Sequence[str]=(), # the main findings, one sentence each, shown as a numbered list
     cards:Sequence[tuple[str, Any]]=(), # key figures, each a name and a value
-    figures:Sequence[dict[str, Any]]=(), # images, each made by `figure_image`
-    sections:Sequence[dict[str, Any]]=() # tables, each made by `table_section`
+    figures:Sequence[dict[str, Any]]=(), # images, each made by figure_image
+    sections:Sequence[dict[str, Any]]=() # tables, each made by table_section
     )->str: # a self-contained HTML page
     "Render a report as HTML; special characters in all texts are escaped."
     from jinja2 import Environment
@@ -59,7 +59,7 @@ def table_section(
     title:str, # the heading
     text:str, # a sentence on what the table shows
     table:pd.DataFrame|dict[str, Any] # a table, shown without its index; or names and values, shown in two columns
-    )->dict[str, Any]: # title, text, columns, rows, and for each column whether it is numeric; for `render_page`
+    )->dict[str, Any]: # title, text, columns, rows, and for each column whether it is numeric; for render_page
     "Make a section of a report: a heading, a sentence and a table."
     if isinstance(table, dict):
         pairs = [(name, str(value)) for name, value in table.items()]
@@ -81,7 +81,7 @@ def figure_image(
     draw:Callable[[Axes], object], # draws on the axes it is given, and sets their title
     width:float, # of the figure, inches
     height:float # of the figure, inches
-    )->dict[str, Any]: # png (base64), alt (the title), width (CSS pixels, 80 an inch); for `render_page`
+    )->dict[str, Any]: # png (base64), alt (the title), width (CSS pixels, 80 an inch); for render_page
     "Draw a figure and encode it as an image of a report."
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -100,8 +100,8 @@ _NEUTRAL_COLOR = "#777777" # for reference lines
 # %% ../nbs/04_reports.ipynb #a8093000
 def new_axes(
     ax:Axes|None=None, # axes to draw on; None makes a new figure
-    width:float=6., # of a new figure, inches; ignored if `ax` is given
-    height:float=3.4 # of a new figure, inches; ignored if `ax` is given
+    width:float=6., # of a new figure, inches; ignored if ax is given
+    height:float=3.4 # of a new figure, inches; ignored if ax is given
     )->Axes: # the axes, in the style of this package
     "Apply the plot style to axes; make a new figure if none are given."
     if ax is None:

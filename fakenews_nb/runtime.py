@@ -116,7 +116,7 @@ def _process_rank()->tuple[int, int]: # rank of this process, from 0, and number
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     return rank, world_size
 
-def _main_process_first()->AbstractContextManager[None]: # for a `with` statement
+def _main_process_first()->AbstractContextManager[None]: # for a with statement
     "Run a block in the main process first and then in the others, which find the files that it has written."
     from accelerate import PartialState
     is_cpu = this_machine().device == "cpu"

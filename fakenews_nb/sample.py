@@ -25,7 +25,7 @@ _SAMPLE_ORIGIN = "the built-in synthetic sample, generated from templates about 
 def sample_articles(
     n:int=600, # number of rows, about half of them fake
     seed:int=0 # the same seed gives the same articles
-    )->pd.DataFrame: # the article table; `attrs["planted"]` maps the name of each flaw to the ids of its articles
+    )->pd.DataFrame: # the article table; attrs["planted"] maps the name of each flaw to the ids of its articles
     "Generate synthetic articles and plant flaws in some of them."
     rng = random.Random(seed)
     n_duplicates = sum(round(fraction*n) for _, fraction, _ in _DUPLICATES)
@@ -136,7 +136,7 @@ def _fill(
 def _draw_style(
     label:int, # 0 fake, 1 real
     rng:random.Random # draws the style
-    )->int|None: # a key of `_SENTENCES` and `_TITLES`
+    )->int|None: # a key of _SENTENCES and _TITLES
     "Draw the style of one sentence or title."
     other = 1 - label
     return rng.choices([label, None, other], weights=[.60, .28, .12])[0]
@@ -199,7 +199,7 @@ def _break_encoding(row:dict[str, Any], rng:random.Random)->None:
 # %% ../nbs/05_sample.ipynb #12ab2394
 class _Flaw(NamedTuple):
     "A flaw that is planted in some of the articles."
-    name:str # its key in `attrs["planted"]`
+    name:str # its key in attrs["planted"]
     plant:Callable[[dict[str, Any], random.Random], None] # changes a row in place
     fraction:float # fraction of the candidates that get it, 0 to 1
     label:int|None=None # class of the candidates: 0 fake, 1 real; None: both classes

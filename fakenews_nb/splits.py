@@ -38,17 +38,17 @@ SPLITS = ("train", "validation", "test")
 _PROTOCOLS = ("clean", "published")
 
 def prepare(
-    source:str|Path, # a corpus's name, or a file or folder of articles; see `load_articles`
+    source:str|Path, # a corpus's name, or a file or folder of articles; see load_articles
     out:str|Path, # the folder to write
-    path:str|Path|None=None, # the corpus's folder; see `load_articles`
+    path:str|Path|None=None, # the corpus's folder; see load_articles
     protocol:str="clean", # "clean", or "published" to reproduce the source notebook's numbers
     seed:int=42, # of the split; 42 is the source notebook's
     overwrite:bool=False, # replace an earlier prepared folder?
     *,
     clean:str="standard", # the cleaning level of the clean protocol: "none", "light", "standard" or "strict"
-    split:str="grouped", # how the clean protocol splits: a key of `SPLITTERS`
+    split:str="grouped", # how the clean protocol splits: a key of SPLITTERS
     held_out:Sequence[str]=(), # subjects or sources for the test set, for the splits by_subject and by_source
-    **kwargs:Any # `columns`, `labels` and `encoding` for `load_articles`
+    **kwargs:Any # columns, labels and encoding for load_articles
     )->dict[str, Any]: # the manifest of the folder
     "Read a corpus, clean it, split it and write a prepared folder; `DataError` or `OutputError` if that is impossible."
     _check_protocol(protocol, clean, split)
@@ -75,9 +75,9 @@ def prepare(
 
 # %% ../nbs/08_splits.ipynb #495c5779
 def _check_protocol(
-    protocol:str, # see `prepare`
-    clean:str, # see `prepare`
-    split:str # see `prepare`
+    protocol:str, # see prepare
+    clean:str, # see prepare
+    split:str # see prepare
     )->None:
     "Check the names of protocol, cleaning level and split before any work is done; `DataError` if one is wrong."
     if protocol not in _PROTOCOLS:
@@ -146,7 +146,7 @@ def _shingle_matrix(
     return vectorizer.transform(texts)
 
 def _jaccard(
-    shingles:csr_matrix, # see `_shingle_matrix`
+    shingles:csr_matrix, # see _shingle_matrix
     first:np.ndarray, # row numbers, one per pair
     second:np.ndarray, # row numbers, one per pair
     chunk:int=20_000 # pairs computed together, which bounds the memory
@@ -167,7 +167,7 @@ _PERMUTATIONS = 64 # entries of a MinHash
 _MINHASH_SEED = 42
 
 def _minhashes(
-    shingles:csr_matrix, # see `_shingle_matrix`
+    shingles:csr_matrix, # see _shingle_matrix
     chunk:int=50_000 # texts computed together, which bounds the memory
     )->np.ndarray: # uint32, shape (texts, _PERMUTATIONS)
     "Compute the MinHash of each text."
@@ -189,7 +189,7 @@ _BUCKET_NEIGHBOURS = 10 # texts of a bucket with which each of its texts is comp
 
 # %% ../nbs/08_splits.ipynb #ef45d43d
 def _candidate_pairs(
-    digests:np.ndarray # see `_minhashes`
+    digests:np.ndarray # see _minhashes
     )->tuple[np.ndarray, np.ndarray]: # two arrays of row numbers; a pair's smaller one is in the first
     "Find the pairs of texts that share a bucket in at least one band."
     n = len(digests)
@@ -215,7 +215,7 @@ def _bucket_pairs(
 def _similar_pairs(
     texts:Sequence[str]|np.ndarray, # any texts
     threshold:float=NEAR_DUPLICATE_THRESHOLD # the least similarity, 0 to 1
-    )->pd.DataFrame: # a row per pair: first, second (positions in `texts`, first < second), similarity
+    )->pd.DataFrame: # a row per pair: first, second (positions in texts, first < second), similarity
     "Find the pairs of texts with at least this Jaccard similarity; texts of fewer than two words are in no pair."
     if not len(texts): return pd.DataFrame({"first": [0], "second": [0], "similarity": [0.]}).iloc[:0]
     shingles = _shingle_matrix(texts)
@@ -275,7 +275,7 @@ def _check_classes(
 def split_grouped(
     articles:pd.DataFrame, # the article table
     seed:int=42, # of the random assignment
-    groups:np.ndarray|None=None # the number of each row's group; None: `duplicate_groups`
+    groups:np.ndarray|None=None # the number of each row's group; None: duplicate_groups
     )->dict[str, pd.DataFrame]: # split name -> article table
     "Split 70 : 15 : 15 without separating a group; `DataError` if a class has too few groups."
     if groups is None: groups = duplicate_groups(articles)
@@ -381,7 +381,7 @@ def split_by_date(
 # %% ../nbs/08_splits.ipynb #70fd7cfa
 def _leave_out_duplicates(
     assignment:np.ndarray, # of each row: 0 train, 1 validation, 2 test, -1 left out
-    groups:np.ndarray # see `duplicate_groups`
+    groups:np.ndarray # see duplicate_groups
     )->np.ndarray: # the same, but -1 for articles whose group occurs in an earlier split
     "Leave out the articles that have a duplicate or near-duplicate in an earlier split."
     assignment = assignment.copy()
@@ -466,9 +466,9 @@ SPLITTERS: dict[str, _Splitter] = {
 def prepare_clean(
     articles:pd.DataFrame, # the article table as loaded
     seed:int=42, # of the split
-    clean:str="standard", # the cleaning level; see `cleaning.LEVELS`
-    split:str="grouped", # a key of `SPLITTERS`
-    held_out:Sequence[str]=() # subjects or sources for the test set; see `split_held_out`
+    clean:str="standard", # the cleaning level; see cleaning.LEVELS
+    split:str="grouped", # a key of SPLITTERS
+    held_out:Sequence[str]=() # subjects or sources for the test set; see split_held_out
     )->tuple[dict[str, pd.DataFrame], dict[str, Any]]: # the splits; what was done, for the manifest
     "Clean by label-blind rules, drop duplicates and split; `DataError` if too few articles are left."
     unique, dropped = drop_duplicates(clean_articles(articles, cleaning_rules(clean)))
@@ -485,7 +485,7 @@ def prepare_clean(
     return splits, steps
 
 def _describe_dropped(
-    dropped:dict[str, int] # see `drop_duplicates`
+    dropped:dict[str, int] # see drop_duplicates
     )->str: # empty if nothing was dropped
     "Describe how many articles were dropped, for an error message."
     if not sum(dropped.values()): return ""

@@ -65,7 +65,7 @@ def _class_scores(
 _Z95 = 1.959964 # 97.5 % quantile of the standard normal distribution, for two-sided 95 % intervals
 
 def wilson_interval(
-    count:ArrayLike, # number of articles that have the property, 0 to `n`; a number or an array
+    count:ArrayLike, # number of articles that have the property, 0 to n; a number or an array
     n:ArrayLike # number of articles, at least 1; a number or an array
     )->tuple[Any, Any]: # lower and upper end of the 95 % interval, 0 to 1; arrays if an argument is one
     "Compute Wilson's score interval of a proportion."

@@ -58,7 +58,7 @@ def article_texts(
 def _join_parts(
     title:object, # may be missing
     body:object, # may be missing
-    missing_parts:str="keep" # see `article_texts`
+    missing_parts:str="keep" # see article_texts
     )->str: # empty if both parts are missing
     "Join a title and a body with a blank."
     parts = [_part_text(title), _part_text(body)]
@@ -81,7 +81,7 @@ _PIPELINE_FILE = "text_pipeline.json"
 class TextPipeline:
     "How an article becomes the text that a model reads: cleaning rules, then title and body joined."
     rules:tuple[Rule, ...]=RULES # cleaning rules, applied in order
-    missing_parts:str="keep" # "keep" or "empty"; see `article_texts`
+    missing_parts:str="keep" # "keep" or "empty"; see article_texts
 
     def texts(self,
         articles:pd.DataFrame, # the article table, or any table with the columns title and text
@@ -114,8 +114,8 @@ class TextPipeline:
                 fix="train again, or fetch the folder again") from None
 
 def _stored_pipeline(
-    stored:dict[str, Any] # what `TextPipeline.save` wrote
-    )->TextPipeline: # with settings that work: each rule and `missing_parts` are tried on an empty text
+    stored:dict[str, Any] # what TextPipeline.save wrote
+    )->TextPipeline: # with settings that work: each rule and missing_parts are tried on an empty text
     "Make a pipeline from its stored form; `KeyError`, `TypeError`, `re.error` or `DataError` if it is damaged."
     rules = tuple(Rule(**rule) for rule in stored["rules"])
     for rule in rules: rule.apply("", rule.field)
@@ -167,7 +167,7 @@ def tokenize(
     articles:Dataset, # articles with the columns title, text and label
     tokenizer:PreTrainedTokenizerBase, # of the model
     max_length:int=512, # maximum length, in tokens; longer articles are truncated
-    missing_parts:str="keep" # "keep" or "empty"; see `article_texts`
+    missing_parts:str="keep" # "keep" or "empty"; see article_texts
     )->Dataset: # columns input_ids, labels and length, in the order of the articles
     "Tokenize articles, and report how many of them have no text."
     from datasets import load_from_disk
@@ -199,7 +199,7 @@ def _tokens_folder(
     labels:list[int], # one per article
     tokenizer:PreTrainedTokenizerBase, # a fast one
     max_length:int # maximum length, in tokens
-    )->Path: # a folder in the cache of `datasets`, which may not exist yet
+    )->Path: # a folder in the cache of datasets, which may not exist yet
     "Name the cache folder for the tokens of these articles."
     from datasets import config
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -211,7 +211,7 @@ def _tokens_folder(
 
 def _cache_tokens(
     tokens:Dataset, # to store
-    folder:Path, # see `_tokens_folder`
+    folder:Path, # see _tokens_folder
     max_length:int # maximum length, in tokens
     )->None:
     "Store tokens for the next run; if that is impossible, report it and go on."
@@ -292,7 +292,7 @@ def _pack(
 _MICRO_BATCH_TOKENS = 4096 # fewer need less memory
 
 def _micro_batches(
-    batch:_Batch, # see `_pack`
+    batch:_Batch, # see _pack
     tokens:int=_MICRO_BATCH_TOKENS # maximum size of a micro-batch; a longer text is a micro-batch of its own
     )->Iterator[_Batch]: # packed batches
     "Divide a packed batch into micro-batches of whole texts."

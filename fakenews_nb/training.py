@@ -78,7 +78,7 @@ class Recipe:
     padding:str="auto" # "packed" (no padding), "dynamic", "static", or "auto": packed if supported, else dynamic
     group_by_length:bool=True # whether a batch holds articles of similar length; has no effect on packed batches
     precision:str="auto" # "fp32", "bf16", "fp16", or "auto": the fastest that the device computes natively
-    fast_kernels:bool=True # whether to train with `kernels.fast_kernels`
+    fast_kernels:bool=True # whether to train with kernels.fast_kernels
     micro_batch_tokens:int=tokenization._MICRO_BATCH_TOKENS # tokens of a packed batch to compute at once; 0: all
     patience:int=2 # evaluations in a row without a better F1 after which the training stops
     seed:int=42 # seed of the new head, the order of the articles, dropout, augmentation and re-weighting
@@ -109,16 +109,16 @@ RECIPES = {"fast": _FAST, "published": _PUBLISHED}
 
 # %% ../nbs/15_training.ipynb #3ea41025
 def finetune(
-    data:str|Path, # the prepared folder, see `splits.prepare`
+    data:str|Path, # the prepared folder, see splits.prepare
     out:str|Path, # the run folder to create
-    model:str|Path="tinybert", # the encoder: "tinybert", "tiny", a Hub id or a local folder, see `models.load_encoder`
+    model:str|Path="tinybert", # the encoder: "tinybert", "tiny", a Hub id or a local folder, see models.load_encoder
     recipe:Recipe=RECIPES["fast"], # the settings of the training
     *,
     limit:int|None=None, # number of training articles to use, the first ones, for a trial; None: all
     resume:bool=False, # True continues a stopped run from its last checkpoint
-    overwrite:bool=False, # True replaces an earlier run in `out`
+    overwrite:bool=False, # True replaces an earlier run in out
     processes:int|None=None, # processes that share each batch; None: one per GPU, or one without a GPU
-    callbacks:Sequence[TrainerCallback]=() # further callbacks for `Trainer`; each of several processes gets a copy
+    callbacks:Sequence[TrainerCallback]=() # further callbacks for Trainer; each of several processes gets a copy
     )->Run: # the finished run
     "Fine-tune a model on a prepared folder; `Interrupted` on Ctrl-C, after a checkpoint has been saved."
     dataset, manifest = load_prepared(data)
@@ -182,7 +182,7 @@ def _limit_articles(
     articles:Dataset, # training articles
     limit:int|None, # number of articles to keep; None: all
     data:str|Path # the prepared folder, for the message
-    )->Dataset: # the first `limit` articles
+    )->Dataset: # the first limit articles
     "Keep the first training articles; `DataError` if they are all of one class."
     count = min(limit or len(articles), len(articles))
     train = articles.select(range(count))
@@ -191,8 +191,8 @@ def _limit_articles(
         fix="raise --limit, or prepare data that holds both classes")
 
 def _process_count(
-    requested:int|None, # the argument `processes` of `finetune`
-    running:int # processes that a launcher such as `torchrun` has started; 1 without a launcher
+    requested:int|None, # the argument processes of finetune
+    running:int # processes that a launcher such as torchrun has started; 1 without a launcher
     )->int: # processes that share each batch
     "Choose the number of processes: those of the launcher, those requested, or one per device."
     if running > 1: return running
@@ -207,8 +207,8 @@ def _manifest_rules(
 
 def _recipe_kernels(
     model:PreTrainedModel, # the model to fine-tune
-    recipe:Recipe # only its field `fast_kernels` counts
-    )->AbstractContextManager[Any]: # for a `with` statement
+    recipe:Recipe # only its field fast_kernels counts
+    )->AbstractContextManager[Any]: # for a with statement
     "Switch on the fast kernels, if the recipe asks for them."
     return fast_kernels(model) if recipe.fast_kernels else nullcontext()
 
@@ -218,7 +218,7 @@ _METRICS_FILE = "metrics.json"
 
 def _open_run(
     out:str|Path, # the run folder
-    settings:dict[str, Any], # see `_run_settings`
+    settings:dict[str, Any], # see _run_settings
     resume:bool=False, # True continues an earlier run
     overwrite:bool=False # True replaces an earlier run
     )->Path: # the folder, with run.json in it
@@ -236,9 +236,9 @@ def _open_run(
 def _run_settings(
     data:str|Path, # the prepared folder
     manifest:dict[str, Any], # its manifest
-    model:str|Path, # the encoder, as passed to `finetune`
+    model:str|Path, # the encoder, as passed to finetune
     recipe:Recipe, # resolved
-    limit:int|None # the argument `limit` of `finetune`
+    limit:int|None # the argument limit of finetune
     )->dict[str, Any]: # for run.json
     "Collect the settings that identify a run; to resume it, they must be the same."
     return {
@@ -269,7 +269,7 @@ def _checkpoint_step(
 
 def _is_complete(
     checkpoint:Path # the folder of a checkpoint
-    )->bool: # False if `Trainer` did not finish writing it
+    )->bool: # False if Trainer did not finish writing it
     "Tell whether a checkpoint is complete."
     try: return bool(read_json(checkpoint/"trainer_state.json"))
     except DataError: return False
@@ -336,7 +336,7 @@ def _why_not_packed(
 def _resolve_padding(
     recipe:Recipe, # before it is resolved
     model:PreTrainedModel # the model to fine-tune
-    )->str: # one of `_PADDINGS`
+    )->str: # one of _PADDINGS
     "Decide the padding; `DataError` if it is unknown or not possible."
     obstacle = _why_not_packed(recipe, model)
     if recipe.padding == "auto": return "dynamic" if obstacle else "packed"
@@ -368,7 +368,7 @@ def _divide_up(
     return -(-total//size)
 
 def _steps_per_epoch(
-    recipe:Recipe, # only its field `batch_size` counts
+    recipe:Recipe, # only its field batch_size counts
     articles:int # number of training articles
     )->int: # training steps
     "Compute the number of steps of an epoch; the last step may have fewer articles."
@@ -376,14 +376,14 @@ def _steps_per_epoch(
 
 # %% ../nbs/15_training.ipynb #3e8cac62
 def _epochs_for(
-    recipe:Recipe, # only its fields `min_steps` and `batch_size` count
+    recipe:Recipe, # only its fields min_steps and batch_size count
     articles:int # number of training articles
     )->int: # epochs
     "Compute the number of epochs that give at least `min_steps` steps."
     return _divide_up(recipe.min_steps, _steps_per_epoch(recipe, articles))
 
 def _warmup_steps(
-    recipe:Recipe, # only its field `warmup_steps` counts
+    recipe:Recipe, # only its field warmup_steps counts
     steps:int # training steps of the whole run
     )->int: # warm-up steps
     "Compute the number of warm-up steps: those of the recipe, or fewer in a run shorter than the source notebook's."
@@ -420,7 +420,7 @@ _AUGMENTATIONS:dict[str, Callable[[str, np.random.Generator], str]] = {
 
 def augment(
     articles:Dataset, # training articles, with a column text
-    augmentation:str, # keys of `_AUGMENTATIONS`, joined by "+" and applied in this order; empty: none
+    augmentation:str, # keys of _AUGMENTATIONS, joined by "+" and applied in this order; empty: none
     seed:int=42 # seed of the random changes
     )->Dataset: # the same articles with changed bodies; a missing or empty body stays as it is
     "Change the bodies of training articles at random; `DataError` if an augmentation is unknown."
@@ -442,7 +442,7 @@ _LEAST_WEIGHT = .1 # an article whose label words predict with certainty is stil
 
 def _resample_by_predictability(
     articles:Dataset, # training articles
-    predictability:np.ndarray, # shape (articles,), 0 to 1, see `baselines.label_predictability`
+    predictability:np.ndarray, # shape (articles,), 0 to 1, see baselines.label_predictability
     seed:int=42 # seed of the draw
     )->Dataset: # as many articles of each class as before
     "Draw articles with replacement, less often those whose labels words predict."
@@ -459,7 +459,7 @@ def _resample_by_predictability(
 # %% ../nbs/15_training.ipynb #a5d0c0c6
 def _least_predictable(
     articles:Dataset, # validation articles
-    predictability:np.ndarray, # shape (articles,), 0 to 1, see `baselines.label_predictability`
+    predictability:np.ndarray, # shape (articles,), 0 to 1, see baselines.label_predictability
     fraction:float=.25 # fraction of each class to keep; at least one article is kept
     )->Dataset: # the articles that are kept, in their original order
     "Keep the articles of each class whose labels words predict worst."
@@ -476,7 +476,7 @@ def _least_predictable(
 def _select_articles(
     train:Dataset, # training articles
     validation:Dataset, # validation articles
-    recipe:Recipe # its fields `select_on`, `reweight`, `augmentation` and `seed` count
+    recipe:Recipe # its fields select_on, reweight, augmentation and seed count
     )->tuple[Dataset, Dataset]: # the training articles and the validation articles to use
     "Choose the validation slice, re-weight and augment; `DataError` if `select_on` or `augmentation` is unknown."
     if recipe.select_on not in ("all", "hard"):
@@ -492,7 +492,7 @@ def _select_articles(
 # %% ../nbs/15_training.ipynb #9da62644
 def _discriminative_optimizer(
     model:PreTrainedModel, # a sequence classifier
-    recipe:Recipe # its fields `learning_rate`, `encoder_learning_rate` and `weight_decay` count
+    recipe:Recipe # its fields learning_rate, encoder_learning_rate and weight_decay count
     )->AdamW: # with a parameter group for each pair of learning rate and weight decay
     "Make an AdamW with two learning rates; as in `Trainer`, biases and normalization layers have no weight decay."
     from torch.optim import AdamW
@@ -509,7 +509,7 @@ def _discriminative_optimizer(
 
 # %% ../nbs/15_training.ipynb #89b93a40
 def _averaging_start(
-    recipe:Recipe, # only its field `swa_fraction` counts
+    recipe:Recipe, # only its field swa_fraction counts
     steps:int # training steps of the whole run
     )->int: # a number of steps
     "Compute the last step whose weights are left out of the average."
@@ -544,7 +544,7 @@ def _weight_averaging(
 
 # %% ../nbs/15_training.ipynb #bb152670
 if TYPE_CHECKING: _TrainerBase = Trainer
-else: _TrainerBase = object # `_make_trainer` adds `Trainer`
+else: _TrainerBase = object # _make_trainer adds Trainer
 
 # %% ../nbs/15_training.ipynb #9185ff4d
 _BATCHES_PER_CHUNK = 50
@@ -554,7 +554,7 @@ def _length_grouped_order(
     batch_size:int, # articles per batch
     seed:int, # seed of the run
     epoch:int # number of the epoch, from 0
-    )->np.ndarray: # a permutation of the article numbers; each `batch_size` consecutive ones form a batch
+    )->np.ndarray: # a permutation of the article numbers; each batch_size consecutive ones form a batch
     "Draw a random order in which each batch holds articles of similar length."
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(lengths))
@@ -575,7 +575,7 @@ def _grouped_sampler(
     lengths:np.ndarray, # tokens per article
     batch_size:int, # articles per step, over all processes
     seed:int # seed of the run
-    )->Sampler[int]: # yields article numbers; its `set_epoch` must be called before each epoch, as `Trainer` does
+    )->Sampler[int]: # yields article numbers; its set_epoch must be called before each epoch, as Trainer does
     "Make a sampler that returns the articles in the order of `_length_grouped_order`."
     from torch.utils.data import Sampler
     class GroupedSampler(Sampler[int]):
@@ -626,7 +626,7 @@ class _BreakTies(_TrainerBase):
 
 # %% ../nbs/15_training.ipynb #0f78e12e
 def _weigh_loss(
-    result:Any, # what `Trainer.compute_loss` returns: a loss, or a tuple of a loss and outputs
+    result:Any, # what Trainer.compute_loss returns: a loss, or a tuple of a loss and outputs
     weight:float # what to multiply the loss by
     )->Any: # the same, with the weighted loss
     "Multiply a loss by a weight."
@@ -635,10 +635,10 @@ def _weigh_loss(
     return loss*weight, *outputs
 
 def _make_trainer(
-    *args:Any, # as for `transformers.Trainer`
+    *args:Any, # as for transformers.Trainer
     group_by_length:bool=False, # whether a training batch holds articles of similar length
-    micro_batch_tokens:int=0, # tokens of a packed batch to compute at once, see `tokenization._micro_batches`; 0: all
-    **kwargs:Any # as for `transformers.Trainer`
+    micro_batch_tokens:int=0, # tokens of a packed batch to compute at once, see tokenization._micro_batches; 0: all
+    **kwargs:Any # as for transformers.Trainer
     )->Trainer: # ready to train
     "Make a `Trainer` that groups articles by length, breaks ties in F1, and divides packed batches."
     from transformers import Trainer
@@ -667,9 +667,9 @@ def _make_trainer(
 
 # %% ../nbs/15_training.ipynb #82a8e53b
 def _evaluation_settings(
-    recipe:Recipe, # only its fields `evaluations` and `epochs` count
+    recipe:Recipe, # only its fields evaluations and epochs count
     steps:int # training steps of the whole run
-    )->dict[str, Any]: # arguments of `TrainingArguments`
+    )->dict[str, Any]: # arguments of TrainingArguments
     "Choose when to log, to evaluate and to save a checkpoint."
     strategy = "epoch" if recipe.evaluations == 1 else "steps"
     every = max(1, steps//recipe.epochs//recipe.evaluations)
@@ -681,8 +681,8 @@ def _evaluation_settings(
         "logging_steps": max(1, min(100, steps//20))}
 
 def _batch_settings(
-    recipe:Recipe # only its fields `batch_size` and `eval_batch_size` count
-    )->dict[str, Any]: # arguments of `TrainingArguments`
+    recipe:Recipe # only its fields batch_size and eval_batch_size count
+    )->dict[str, Any]: # arguments of TrainingArguments
     "Compute the batch sizes of one process."
     _, processes = _process_rank()
     return {
@@ -692,7 +692,7 @@ def _batch_settings(
 # %% ../nbs/15_training.ipynb #e1f8acbd
 def _device_settings(
     precision:str # "fp32", "bf16" or "fp16"
-    )->dict[str, Any]: # arguments of `TrainingArguments`
+    )->dict[str, Any]: # arguments of TrainingArguments
     "Choose how to use the device."
     _, processes = _process_rank()
     machine = this_machine()
@@ -719,7 +719,7 @@ def _training_arguments(
     out:Path, # the run folder
     steps:int, # training steps of the whole run
     precision:str="fp32" # "fp32", "bf16" or "fp16"
-    )->TrainingArguments: # for `Trainer`
+    )->TrainingArguments: # for Trainer
     "Translate a recipe into `TrainingArguments`."
     from transformers import TrainingArguments
     settings = _FIXED_SETTINGS | _evaluation_settings(recipe, steps)
@@ -768,7 +768,7 @@ def _build_trainer(
     tokenizer:PreTrainedTokenizerBase, # the tokenizer of the model
     train:Dataset, # training articles
     validation:Dataset, # validation articles
-    recipe:Recipe, # the resolved recipe, see `_resolve_recipe`
+    recipe:Recipe, # the resolved recipe, see _resolve_recipe
     out:Path, # the run folder
     callbacks:Sequence[TrainerCallback]=() # further callbacks
     )->Trainer: # ready to train
@@ -861,13 +861,13 @@ def _stop_on_interrupt(
             if interrupts.stopping: control.should_save = control.should_training_stop = True
 
         def on_epoch_end(self, args:Any, state:TrainerState, control:TrainerControl, **kwargs:Any)->None:
-            within_an_epoch = bool(state.epoch and state.epoch % 1) # `Trainer` calls this method even then
+            within_an_epoch = bool(state.epoch and state.epoch % 1) # Trainer calls this method even then
             if interrupts.stopping and within_an_epoch: control.should_save = control.should_evaluate = False
     return StopOnInterrupt()
 
 # %% ../nbs/15_training.ipynb #b7f3056a
 def _train_or_resume(
-    trainer:Trainer, # see `_build_trainer`
+    trainer:Trainer, # see _build_trainer
     out:Path, # the run folder
     resume:bool=False # True continues from the last complete checkpoint, if there is one
     )->float: # seconds spent training, in this call and in earlier ones
@@ -894,7 +894,7 @@ _REPORTED_ERRORS = {error.__name__: error for error in (DataError, ModelError, O
 
 def _finetune_worker(
     report_folder:str, # the folder for a JSON file that reports an error
-    options:dict[str, Any] # keyword arguments of `finetune`
+    options:dict[str, Any] # keyword arguments of finetune
     )->None:
     "Fine-tune in a worker process, and report an error to the process that started it."
     tune_process()
@@ -907,7 +907,7 @@ def _finetune_worker(
 
 # %% ../nbs/15_training.ipynb #6ade7616
 def _reported_error(
-    report_folder:Path # see `_finetune_worker`
+    report_folder:Path # see _finetune_worker
     )->FakeNewsError|None: # the report of the lowest rank; None if there is no report
     "Read the error that a worker process has reported."
     for path in sorted(report_folder.glob("*.json")):
@@ -929,7 +929,7 @@ def _keep_signal_handlers()->Iterator[None]:
 def _launch_workers(
     processes:int, # number of processes to start
     out:Path, # the run folder, which already holds run.json
-    options:dict[str, Any] # further keyword arguments of `finetune`
+    options:dict[str, Any] # further keyword arguments of finetune
     )->None:
     "Fine-tune in several worker processes, and raise the error that one of them reports."
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -957,10 +957,10 @@ def _launch_workers(
 # %% ../nbs/15_training.ipynb #682cba6f
 def _save_run(
     trainer:Trainer, # after training; we save its model
-    tokenizer:PreTrainedTokenizerBase, # with `model_max_length` set
+    tokenizer:PreTrainedTokenizerBase, # with model_max_length set
     text_pipeline:TextPipeline, # the cleaning rules and the setting for missing parts
     out:Path, # the run folder
-    metrics:dict[str, Any] # see `_run_metrics`
+    metrics:dict[str, Any] # see _run_metrics
     )->None:
     "Write the model folder and metrics.json, and delete all checkpoints but the best."
     model = cast("PreTrainedModel", trainer.model)
@@ -974,7 +974,7 @@ def _save_run(
 
 # %% ../nbs/15_training.ipynb #32f034e2
 def _saved_evaluation(
-    history:list[dict[str, Any]] # the log entries of `Trainer`
+    history:list[dict[str, Any]] # the log entries of Trainer
     )->dict[str, Any]: # one of the entries
     "Find the evaluation of the saved model: that of the averaged weights if there is one, else the best."
     evaluations = [entry for entry in history if "eval_f1" in entry]
@@ -1044,7 +1044,7 @@ def _circumstances(
 
 # %% ../nbs/15_training.ipynb #9364b0db
 def plot_history(
-    history:pd.DataFrame, # the log of a run, see `Run.history`
+    history:pd.DataFrame, # the log of a run, see Run.history
     ax:Axes|None=None # axes to draw on; None makes a new figure
     )->Axes: # the axes of the losses
     "Plot training loss, validation loss and validation F1 over the epochs."

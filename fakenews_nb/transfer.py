@@ -47,16 +47,16 @@ _TRANSFER_COLUMNS = [
     "ece", "ece_low", "ece_high", "coverage_at_10", "coverage_at_10_low", "coverage_at_10_high", "note"]
 
 def transfer_matrix(
-    models:list[str], # names of models, see `fit_model`
+    models:list[str], # names of models, see fit_model
     corpora:dict[str, pd.DataFrame], # name -> article table, not cleaned
     work:str|Path, # folder for prepared data and fine-tuned models, which later calls reuse
     *,
     trains:list[str]|None=None, # corpora to train on, several joined by +; None: each corpus
     tests:list[str]|None=None, # corpora to test on; None: all
     out_of_domain_only:bool=False, # whether to skip the tests on a corpus that the model was trained on
-    clean:str="standard", # cleaning level, a key of `cleaning.LEVELS`
+    clean:str="standard", # cleaning level, a key of cleaning.LEVELS
     recipe:Recipe=RECIPES["fast"], # how to fine-tune; baselines ignore it
-    limit:int|None=None, # fine-tune on the first `limit` training articles only; None: on all; baselines ignore it
+    limit:int|None=None, # fine-tune on the first limit training articles only; None: on all; baselines ignore it
     test_limit:int|None=None, # largest number of test articles to draw from a corpus; None: all
     prior:float=.5, # stated prior: the fraction of real articles in a test corpus, above 0 and below 1
     seed:int=42 # seed of the splits and of the test articles drawn
@@ -118,10 +118,10 @@ def _macro_f1(
 
 # %% ../nbs/20_transfer.ipynb #b1b106fa
 def _fit_models(
-    models:list[str], # names of models, see `fit_model`
+    models:list[str], # names of models, see fit_model
     data:Path, # a prepared folder
-    recipe:Recipe, # see `fit_model`
-    limit:int|None # see `fit_model`
+    recipe:Recipe, # see fit_model
+    limit:int|None # see fit_model
     )->dict[str, Classifier]: # name -> classifier; the members of an ensemble come before it
     "Fit every model, and every member of an ensemble, once."
     _, manifest = load_prepared(data)
@@ -136,7 +136,7 @@ def _fit_models(
     return classifiers
 
 def _predict_all(
-    classifiers:dict[str, Classifier], # see `_fit_models`
+    classifiers:dict[str, Classifier], # see _fit_models
     articles:pd.DataFrame, # the article table
     cleaned_by:tuple[Rule, ...] # the rules already applied to it
     )->dict[str, Predictions]: # name -> predictions
@@ -154,7 +154,7 @@ def prepare_training(
     name:str, # corpus names, joined by + if several
     corpora:dict[str, pd.DataFrame], # name -> article table, not cleaned
     work:Path, # folder for prepared data, which later calls reuse
-    clean:str="standard", # cleaning level, a key of `cleaning.LEVELS`
+    clean:str="standard", # cleaning level, a key of cleaning.LEVELS
     seed:int=42 # seed of the split
     )->Path: # a prepared folder
     "Clean and split a training corpus, or reuse what was prepared from the same articles with the same settings."
@@ -179,8 +179,8 @@ def _read_splits(
 
 def _check_corpora(
     corpora:dict[str, pd.DataFrame], # name -> article table
-    trains:list[str], # see `transfer_matrix`
-    tests:list[str] # see `transfer_matrix`
+    trains:list[str], # see transfer_matrix
+    tests:list[str] # see transfer_matrix
     )->None:
     "Raise `DataError` if a name is unknown or a corpus has no articles."
     for name in [*"+".join(trains).split("+"), *tests]:
@@ -190,11 +190,11 @@ def _check_corpora(
 
 # %% ../nbs/20_transfer.ipynb #e54b2517
 def fit_model(
-    name:str, # a key of `BASELINES`, an encoder (see `models.load_encoder`), or several names joined by +
+    name:str, # a key of BASELINES, an encoder (see models.load_encoder), or several names joined by +
     data:str|Path, # a prepared folder
     work:str|Path, # folder for fine-tuned models, which later calls reuse
     recipe:Recipe=RECIPES["fast"], # how to fine-tune; baselines ignore it
-    limit:int|None=None # fine-tune on the first `limit` training articles only; None: on all; baselines ignore it
+    limit:int|None=None # fine-tune on the first limit training articles only; None: on all; baselines ignore it
     )->Classifier: # ready to predict
     "Fit a model on a prepared folder, or load it if `work` holds it, fine-tuned with the same data and settings."
     dataset, manifest = load_prepared(data)
@@ -299,7 +299,7 @@ _SCORE_NAMES = {
 }
 
 def plot_transfer(
-    matrix:pd.DataFrame, # see `transfer_matrix`
+    matrix:pd.DataFrame, # see transfer_matrix
     model:str|None=None, # one of its models; None: the first
     score:str="macro_f1", # the column to show, such as "roc_auc"; not one of the intervals
     ax:Axes|None=None # axes to draw on; None: a new figure
@@ -343,7 +343,7 @@ def _cell_labels(
     return labels.where(values.isna(), labels + "\n" + intervals)
 
 def _transfer_title(
-    values:pd.DataFrame, # see `_pivot`
+    values:pd.DataFrame, # see _pivot
     model:str, # its name
     score:str # the column shown
     )->str: # two lines
@@ -367,7 +367,7 @@ def _mean_text(
 
 # %% ../nbs/20_transfer.ipynb #2f56e443
 def save_transfer(
-    matrix:pd.DataFrame, # see `transfer_matrix`
+    matrix:pd.DataFrame, # see transfer_matrix
     path:str|Path, # the HTML file to write
     about:dict[str, Any] # names and values that describe how the matrix was computed
     )->None:
@@ -387,7 +387,7 @@ def save_transfer(
     write_page(path, title="Cross-corpus evaluation", subtitle=subtitle, figures=figures, cards=[], sections=sections)
 
 def _readable_table(
-    matrix:pd.DataFrame # see `transfer_matrix`
+    matrix:pd.DataFrame # see transfer_matrix
     )->pd.DataFrame: # cells are text
     "Format each score with its interval."
     table = matrix[["model", "train", "test", "n", "removed"]].copy()
@@ -428,7 +428,7 @@ def ood_table(
 
 def ood_scores(
     logits:np.ndarray, # shape (articles, 2)
-    embeddings:np.ndarray, # shape (articles, hidden size), see `evaluation.article_embeddings`
+    embeddings:np.ndarray, # shape (articles, hidden size), see evaluation.article_embeddings
     train_embeddings:np.ndarray, # shape (training articles, hidden size); at least 10 training articles
     train_labels:np.ndarray # shape (training articles,): 0 fake, 1 real
     )->pd.DataFrame: # one row per article: energy, mahalanobis, nearest

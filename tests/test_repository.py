@@ -209,6 +209,14 @@ def test_public_methods_are_shown_on_their_page(module, node):
         assert f"show_doc({node.name}.{method.name})" in page, f"a show_doc cell of {node.name}.{method.name}"
 
 
+@pytest.mark.parametrize("module, node", PUBLIC)
+def test_comments_of_parameters_hold_no_links(module, node):
+    "nbdev turns names in backticks into links, which show as raw Markdown inside a signature."
+    lines = Path(module.__file__).read_text().splitlines()
+    first = node.body[0].lineno
+    for line in lines[node.lineno - 1:first - 1]: assert "`" not in line, line
+
+
 def test_the_checks_of_documentation_notice_what_is_missing(tmp_path):
     source = "def f(\n    a, # given\n    b\n    ):\n    pass\n"
     (tmp_path/"bare.py").write_text(source)
