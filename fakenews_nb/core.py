@@ -24,6 +24,24 @@ LABEL2ID = {name: label for label, name in ID2LABEL.items()}
 # %% ../nbs/00_core.ipynb #cb5f6a3b
 COLUMNS = ["id", "title", "text", "label", "date", "subject", "source"]
 
+# %% ../nbs/00_core.ipynb #b9d6a9bb
+_ORIGINAL_TITLE = "original_title"
+_OWN_COLUMNS = ("published_label", "split", _ORIGINAL_TITLE, "logit_fake", "logit_real")
+
+def _extra_columns(
+    articles:Any # the article table
+    )->list[str]: # in the table's order
+    "The columns that come from the user's file alone, and that nothing here computes with."
+    known = {*COLUMNS, *_OWN_COLUMNS}
+    return [name for name in articles.columns if name not in known]
+
+def _shown_titles(
+    articles:Any # the article table
+    )->Any: # a column of titles, with the table's index
+    "The titles to show to a reader: as published, where the table holds them."
+    if _ORIGINAL_TITLE not in articles: return articles.title
+    return articles[_ORIGINAL_TITLE].where(articles[_ORIGINAL_TITLE].notna(), articles.title)
+
 # %% ../nbs/00_core.ipynb #ba9690d0
 _MADE_BY = "fakenews_nb"
 
