@@ -61,6 +61,28 @@ def _class_scores(
     columns = precision_recall_fscore_support(labels, predicted, labels=list(ID2LABEL), zero_division=0)
     return dict(zip(("precision", "recall", "f1", "n"), columns, strict=True))
 
+# %% ../nbs/03_stats.ipynb #083bc83a
+def _single_class(
+    fake_recall:float|None, # recall of fake, 0 to 1; None or nan if no article is fake
+    real_recall:float|None # recall of real, 0 to 1; None or nan if no article is real
+    )->str: # "fake" or "real"; "" if both classes are predicted, or if only one occurs
+    "Name the class that all articles are predicted as, if both classes occur."
+    if fake_recall == 1 and real_recall == 0: return ID2LABEL[FAKE]
+    if fake_recall == 0 and real_recall == 1: return ID2LABEL[REAL]
+    return ""
+
+def _single_class_sentence(
+    fake_recall:float|None, # see _single_class
+    real_recall:float|None, # see _single_class
+    articles:str # what was predicted, such as "90 test articles"
+    )->str: # "" if both classes are predicted, or if only one occurs
+    "State that every article is predicted as the same class."
+    name = _single_class(fake_recall, real_recall)
+    if not name: return ""
+    recalls = f"recall of fake {fake_recall:.2f}, of real {real_recall:.2f}"
+    return f"every one of the {articles} is predicted as {name}: " \
+        f"the model has learned nothing that tells the classes apart; {recalls}"
+
 # %% ../nbs/03_stats.ipynb #a3f4325c
 _Z95 = 1.959964 # 97.5 % quantile of the standard normal distribution, for two-sided 95 % intervals
 
@@ -69,14 +91,29 @@ def wilson_interval(
     n:ArrayLike # number of articles, at least 1; a number or an array
     )->tuple[Any, Any]: # lower and upper end of the 95 % interval, 0 to 1; arrays if an argument is one
     "Compute Wilson's score interval of a proportion."
+    return _wilson(count, n, _Z95)
+
+def _wilson(
+    count:ArrayLike, # number of articles that have the property, 0 to n; need not be whole
+    n:ArrayLike, # number of articles, at least 1
+    z:float # see _normal_quantile
+    )->tuple[Any, Any]: # lower and upper end, 0 to 1
+    "Compute Wilson's score interval at any confidence level."
     count, n = np.asarray(count, dtype=float), np.asarray(n, dtype=float)
     proportion = count/n
-    correction = _Z95**2/n
+    correction = z**2/n
     center = proportion + correction/2
-    half_width = _Z95*np.sqrt(proportion*(1 - proportion)/n + correction/(4*n))
+    half_width = z*np.sqrt(proportion*(1 - proportion)/n + correction/(4*n))
     low = np.maximum(0, (center - half_width)/(1 + correction))
     high = np.minimum(1, (center + half_width)/(1 + correction))
     return low, high
+
+def _normal_quantile(
+    level:float # confidence level, above 0 and below 1
+    )->float: # such as _Z95 for .95
+    "Look up the quantile of the standard normal distribution for a two-sided interval."
+    from scipy.stats import norm
+    return round(float(norm.ppf((1 + level)/2)), 6)
 
 # %% ../nbs/03_stats.ipynb #406552de
 def delong_interval(
@@ -158,6 +195,33 @@ def _weighted_auc(
     pairs_won = np.einsum("ij,ij->i", real_weights, below + below_or_tied, dtype=float)/2
     pairs = real_weights.sum(axis=1, dtype=float)*fake_weight[:, -1]
     with np.errstate(invalid="ignore"): return pairs_won/pairs
+
+# %% ../nbs/03_stats.ipynb #ecdc3781
+def _confusion_bounds(
+    cells:np.ndarray, # shape (2, 2): number of articles per true label and predicted label
+    z:float=_Z95 # see _normal_quantile
+    )->dict[str, np.ndarray]: # the scores of _confusion_scores, each of shape (2,): lower and upper end
+    "Compute the scores with the recall of each class at the lower and at the upper end of its Wilson interval."
+    n_true = cells.sum(axis=1)
+    correct = np.diagonal(cells)
+    moved = []
+    for recall in _wilson(correct, np.maximum(n_true, 1), z):
+        right = n_true*recall
+        wrong = n_true - right
+        moved.append([[right[FAKE], wrong[FAKE]], [wrong[REAL], right[REAL]]])
+    return _confusion_scores(np.array(moved))
+
+# %% ../nbs/03_stats.ipynb #cdeac5ba
+def _difference_interval(
+    first:tuple[float, float, float], # a score, and the lower and upper end of its interval
+    second:tuple[float, float, float] # the score of another model, likewise
+    )->tuple[float, float]: # lower and upper end for the first score minus the second
+    "Combine the intervals of two scores to an interval of their difference (MOVER)."
+    a, a_low, a_high = first
+    b, b_low, b_high = second
+    low = a - b - np.hypot(a - a_low, b_high - b)
+    high = a - b + np.hypot(a_high - a, b - b_low)
+    return float(low), float(high)
 
 # %% ../nbs/03_stats.ipynb #bffa99b0
 _EXACT_BELOW = 25 # discordant articles; from 25 on, the chi-squared approximation is used
