@@ -5,7 +5,7 @@
 # %% ../nbs/16_evaluation.ipynb #4d51515c
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from . import stats
+from . import core, stats
 from .cleaning import Rule
 from .core import COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .files import new_file, read_table
@@ -96,13 +96,14 @@ def _model_inputs(
 @dataclass(frozen=True)
 class Predictions:
     "Labelled articles and the logits that a model computed for them; row i of the logits belongs to article i."
-    articles:pd.DataFrame # the article table; every id occurs once
+    articles:pd.DataFrame # the article table, with any index; every id occurs once, every label is 0 or 1
     logits:np.ndarray # shape (articles, 2), finite: logit of fake, logit of real
 
     def __post_init__(self)->None:
         _check_shape(self.articles, self.logits)
         _check_finite(self.articles, self.logits)
         _check_ids(self.articles)
+        _check_labels(self.articles)
 
     def __len__(self)->int: return len(self.articles)
 
@@ -139,10 +140,9 @@ class Predictions:
     def take(self,
         rows:Sequence[int]|np.ndarray|pd.Series # the articles to keep: a boolean mask, or row numbers in any order
         )->Predictions: # for these articles
-        "Select the predictions of some of the articles."
-        is_mask = np.asarray(rows).dtype == bool
-        articles = self.articles[rows] if is_mask else self.articles.iloc[rows]
-        return Predictions(articles, self.logits[rows])
+        "Select the predictions of some of the articles, by position; `DataError` if a mask has another length."
+        positions = _row_numbers(rows, len(self))
+        return Predictions(self.articles.iloc[positions], self.logits[positions])
 
     @classmethod
     def from_log_odds(cls,
@@ -184,6 +184,35 @@ def _check_ids(
     raise DataError(f"rows that repeat the id of an earlier article: {repeated.sum():,}; expected each article once",
         where=f"row {row + 1}, article {articles.id.iloc[row]}", fix="drop the repeated rows and predict again")
 
+def _check_labels(
+    articles:pd.DataFrame # the article table
+    )->None:
+    "Check that each label is 0 or 1; `DataError` names the first that is not."
+    if "label" not in articles: raise DataError("the articles have no column label", fix="add it: 0 fake, 1 real")
+    valid = articles.label.isin(list(ID2LABEL)).to_numpy(dtype=bool)
+    if valid.all(): return
+    row = int(valid.argmin())
+    label = articles.label.iloc[row]
+    found = "a label is missing" if pd.isna(label) else f"a label is {label!r}"
+    raise DataError(f"{found}; expected 0 (fake) or 1 (real)", where=f"row {row + 1}, article {articles.id.iloc[row]}",
+        fix="correct the label, or leave the article out")
+
+def _row_numbers(
+    rows:Sequence[int]|np.ndarray|pd.Series, # a boolean mask, or row numbers
+    n:int # number of articles
+    )->np.ndarray: # row numbers
+    "Find the rows that a mask or row numbers select, by position: an index does not count."
+    values = np.asarray(rows)
+    if not values.size and not n: return np.zeros(0, dtype=int)
+    kind = pd.api.types.infer_dtype(values, skipna=False)
+    if kind in ("integer", "empty") or not values.size: return values.astype(int)
+    if kind != "boolean":
+        raise DataError(f"rows of type {kind}; expected a mask of True and False, or whole numbers",
+            fix="fill the missing values of a mask with False")
+    if len(values) != n:
+        raise DataError(f"a mask of {len(values):,} entries for {n:,} articles", fix="make it from the same articles")
+    return np.flatnonzero(values.astype(bool))
+
 # %% ../nbs/16_evaluation.ipynb #5dc5ad84
 def save_predictions(
     predictions:Predictions, # what to save
@@ -191,7 +220,7 @@ def save_predictions(
     )->None:
     "Write predictions to a Parquet file."
     logits = predictions.logits
-    table = predictions.articles[COLUMNS].assign(logit_fake=logits[:, FAKE], logit_real=logits[:, REAL])
+    table = _storable_articles(predictions).assign(logit_fake=logits[:, FAKE], logit_real=logits[:, REAL])
     table.attrs = {"predictions": len(table)}
     with new_file(path) as partial: table.to_parquet(partial, index=False)
 
@@ -200,7 +229,7 @@ def load_predictions(
     )->Predictions: # in the order in which they were saved
     "Read predictions; `DataError` if columns are missing, or if rows were dropped or added since they were saved."
     table = read_table(path)
-    missing = [name for name in [*COLUMNS, "logit_fake", "logit_real"] if name not in table]
+    missing = [name for name in [*COLUMNS, *_LOGIT_COLUMNS] if name not in table]
     if missing:
         raise DataError(f"not a file of predictions: it lacks the columns {', '.join(missing)}", where=path,
             fix="make one with: fakenews evaluate MODEL DATA --out FOLDER")
@@ -208,7 +237,59 @@ def load_predictions(
     if saved != len(table):
         raise DataError(f"the file holds {len(table):,} predictions, but {saved:,} were saved", where=path,
             fix="predict again")
-    return Predictions(table[COLUMNS], table[["logit_fake", "logit_real"]].to_numpy())
+    return Predictions(table.drop(columns=_LOGIT_COLUMNS), table[_LOGIT_COLUMNS].to_numpy())
+
+# %% ../nbs/16_evaluation.ipynb #91f6a759
+_LOGIT_COLUMNS = ["logit_fake", "logit_real"]
+_OPTIONAL_COLUMNS = ("published_label", "split", core._ORIGINAL_TITLE)
+
+def _file_columns(
+    articles:pd.DataFrame # the article table
+    )->list[Any]: # in the table's order
+    "Name the columns that come from the user's file alone."
+    from_file = {*core._extra_columns(articles), *_LOGIT_COLUMNS}
+    return [name for name in articles.columns if name in from_file]
+
+def _free_names(
+    names:Iterable[Any], # names of columns to add to a table
+    taken:Iterable[Any] # names of the columns that the table has
+    )->list[str]: # one per name
+    "Put file_ before each name that is taken, until it is free."
+    taken = set(taken)
+    result = [str(name) for name in names]
+    used = taken | set(result)
+    for number, name in enumerate(result):
+        if name not in taken: continue
+        while name in used: name = f"file_{name}"
+        used.add(name)
+        result[number] = name
+    return result
+
+def _storable_articles(
+    predictions:Predictions # any number
+    )->pd.DataFrame: # the article table, without its index
+    "Take the article table as it goes into a file: with labels as numbers, and the columns of the user's file as text."
+    articles = predictions.articles
+    own = [*COLUMNS, *(name for name in _OPTIONAL_COLUMNS if name in articles)]
+    from_file = _file_columns(articles)
+    table = articles[own + from_file].reset_index(drop=True)
+    for name in own + from_file: table[name] = _storable(table[name])
+    table["label"] = predictions.labels
+    return table.set_axis([*own, *_free_names(from_file, [*own, *_LOGIT_COLUMNS])], axis=1)
+
+def _storable(
+    column:pd.Series # of any type
+    )->pd.Series: # the same, but for objects that are not text
+    "Convert the objects in a column to text, since a Parquet file cannot store every object."
+    if column.dtype != object: return column
+    return pd.Series(map(_as_text, column), index=column.index, dtype=object)
+
+def _as_text(
+    cell:Any # any object
+    )->str|None: # None if it is missing
+    "Convert a cell to text that can be encoded as UTF-8: a lone surrogate becomes a question mark."
+    is_missing = pd.api.types.is_scalar(cell) and pd.isna(cell)
+    return None if is_missing else str(cell).encode("utf-8", "replace").decode()
 
 # %% ../nbs/16_evaluation.ipynb #926d99f8
 def article_embeddings(
@@ -266,19 +347,33 @@ def class_report(
     measures = ["precision", "recall", "f1", "n"]
     rows = {}
     for name in ID2LABEL.values():
-        rows[name] = [scores[f"{name}_{measure}"] for measure in measures]
+        undefined = _undefined_measures(scores, name)
+        rows[name] = [np.nan if measure in undefined else scores[f"{name}_{measure}"] for measure in measures]
     rows["weighted average"] = [scores[measure] for measure in measures]
     table = pd.DataFrame(rows, index=["precision", "recall", "f1", "articles"]).T
     return table.astype({"articles": int})
 
-# %% ../nbs/16_evaluation.ipynb #04024078
+def _undefined_measures(
+    scores:dict[str, Any], # see evaluate_predictions
+    name:str # "fake" or "real"
+    )->list[str]: # some of "precision", "recall" and "f1"
+    "Name the measures of a class that have the denominator 0."
+    (other,) = [other for other in ID2LABEL.values() if other != name]
+    found = scores[f"{name}_recall"]*scores[f"{name}_n"]
+    false_alarms = (1 - scores[f"{other}_recall"])*scores[f"{other}_n"]
+    undefined = []
+    if not scores[f"{name}_n"]: undefined += ["recall", "f1"]
+    if round(found + false_alarms) == 0: undefined.append("precision")
+    return undefined
+
+# %% ../nbs/16_evaluation.ipynb #fcb2008f
 def score_intervals(
     predictions:Predictions, # at least one
     n_resamples:int=2000, # bootstrap resamples
     level:float=.95, # confidence level, above 0 and below 1
     seed:int=0 # of the resampling
     )->pd.DataFrame: # a row per score; columns value, low, high (the ends of the interval)
-    "Compute every score with its bootstrap confidence interval; `DataError` if there are no predictions."
+    "Compute every score with its confidence interval; `DataError` if there are no predictions."
     _check_not_empty(predictions, "evaluate")
     value = _bootstrap_scores(predictions, _unit_weights(predictions)).iloc[0]
     blocks = _resampling_weights(predictions.labels, n_resamples, seed)
@@ -287,7 +382,7 @@ def score_intervals(
     table = pd.DataFrame({"value": value, "low": quantiles.iloc[0], "high": quantiles.iloc[1]})
     reflected = 2*value["ece"] - quantiles["ece"].to_numpy()[::-1]
     table.loc["ece", ["low", "high"]] = np.maximum(0, reflected)
-    return table.rename_axis("score")
+    return _widen_points(table, predictions, level).rename_axis("score")
 
 # %% ../nbs/16_evaluation.ipynb #339a2cde
 def _resampling_weights(
@@ -386,6 +481,66 @@ def _weighted_coverage(
     allowed = np.where(errors <= risk*answered, answered, 0)
     return allowed[:, possible_ends].max(axis=1)/answered[:, -1]
 
+# %% ../nbs/16_evaluation.ipynb #2bce77a0
+_POINT = 1e-6 # an interval that is not longer than this, relative to the score, is a single point
+
+def _widen_points(
+    table:pd.DataFrame, # columns value, low and high, a row per score
+    predictions:Predictions, # at least one
+    level:float # confidence level
+    )->pd.DataFrame: # the same table, with longer intervals where they were points
+    "Replace the intervals that are single points by conservative ones."
+    length = table.high - table.low
+    is_point = length <= _POINT*(1 + 10*table.value.abs())
+    if not is_point.any(): return table
+    ends = _conservative_ends(predictions, table.value, stats._normal_quantile(level))
+    widened = table.copy()
+    for name in table.index[is_point]:
+        low, high = ends[name]
+        widened.loc[name, "low"] = min(low, table.value[name])
+        widened.loc[name, "high"] = max(high, table.value[name])
+    return widened
+
+def _conservative_ends(
+    predictions:Predictions, # at least one
+    value:pd.Series, # the scores
+    z:float # see stats._normal_quantile
+    )->dict[str, tuple[float, float]]: # score -> lower and upper end
+    "Compute conservative intervals for all scores from Wilson's interval."
+    n = len(predictions)
+    smaller_class = max(1, np.bincount(predictions.labels, minlength=2).min())
+    accuracy = stats._wilson(value["accuracy"]*n, n, z)
+    cells = _confusion_cells(predictions, _unit_weights(predictions))[0]
+    bounds = {name: tuple(ends) for name, ends in stats._confusion_bounds(cells, z).items()}
+    one_class = len(set(predictions.labels)) == 1
+    farther = max(value["accuracy"] - accuracy[0], accuracy[1] - value["accuracy"])
+    return {
+        "accuracy": accuracy,
+        "recall": accuracy,
+        "f1": bounds["f1"],
+        "macro_f1": bounds["macro_f1"],
+        "precision": accuracy if one_class else bounds["precision"], # of one class: 1, whatever its recall
+        "roc_auc": stats._wilson(value["roc_auc"]*smaller_class, smaller_class, z),
+        "coverage_at_10": stats._wilson(value["coverage_at_10"]*n, n, z),
+        "brier": stats._wilson(value["brier"]*n, n, z),
+        "log_loss": _log_loss_ends(predictions, accuracy, z),
+        "ece": (max(0, value["ece"] - farther), min(1, value["ece"] + farther))}
+
+def _log_loss_ends(
+    predictions:Predictions, # at least one
+    accuracy:tuple[Any, Any], # lower and upper end of its interval
+    z:float # see stats._normal_quantile
+    )->tuple[float, float]: # lower and upper end
+    "Compute the log loss at the same confidences if the accuracy were at either end of its interval."
+    log_probabilities = log_softmax(predictions.logits.astype(float), axis=1)
+    if_right = -log_probabilities.max(axis=1).mean()
+    if_wrong = -log_probabilities.min(axis=1).mean()
+    if if_wrong - if_right <= _POINT: # all probabilities are 1/2
+        low, high = stats._wilson(len(predictions)/2, len(predictions), z)
+        return float(-np.log(high)), float(-np.log(low))
+    at_low, at_high = [end*if_right + (1 - end)*if_wrong for end in accuracy]
+    return float(at_high), float(at_low)
+
 # %% ../nbs/16_evaluation.ipynb #a68e981b
 def accuracy_interval(
     predictions:Predictions # at least one
@@ -394,6 +549,76 @@ def accuracy_interval(
     n_right = len(predictions) - predictions.wrong.sum()
     low, high = stats.wilson_interval(n_right, len(predictions))
     return float(low), float(high)
+
+# %% ../nbs/16_evaluation.ipynb #04024078
+def _evaluation_notes(
+    predictions:Predictions, # at least one
+    kind:str="articles" # what was predicted, such as "test articles"
+    )->list[str]: # sentences without a full stop; empty if there is nothing to say
+    "State what makes the scores of a model look better than they are."
+    notes = [_single_class_note(predictions, kind), _chance_note(predictions), _one_label_note(predictions, kind)]
+    return [note for note in notes if note]
+
+def _single_class_note(
+    predictions:Predictions, # at least one
+    kind:str="articles" # what was predicted, such as "test articles"
+    )->str: # empty if both classes are predicted, or if all labels are the same
+    "State that every article is predicted as the same class."
+    recalls = _class_recalls(predictions)
+    sentence = stats._single_class_sentence(*recalls, f"{len(predictions):,} {kind}")
+    if not sentence: return ""
+    auc, low, high = _auc_interval(predictions)
+    if low <= .5: return sentence
+    sentence = sentence.replace("the model has learned nothing that tells", "as if it had learned nothing that tells")
+    ranking = f"ROC AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}"
+    return f"{sentence}; but its scores rank them better than chance ({ranking}): choose another threshold"
+
+def _chance_note(
+    predictions:Predictions # at least one
+    )->str: # empty if the ranking is better than chance, if a class is missing, or if only one class is predicted
+    "State that the scores rank the articles no better than chance."
+    if len(set(predictions.labels)) < 2 or len(set(predictions.predicted)) < 2: return ""
+    auc, low, high = _auc_interval(predictions)
+    if low > .5: return ""
+    ranking = f"ROC AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}"
+    if high < .5: return f"the scores rank the articles worse than chance ({ranking}): are the labels swapped?"
+    return f"the scores are not shown to rank the articles better than chance ({ranking})"
+
+def _one_label_note(
+    predictions:Predictions, # at least one
+    kind:str="articles" # what was predicted, such as "test articles"
+    )->str: # empty if both classes occur
+    "State that all labels are the same, and what follows."
+    labels = set(predictions.labels)
+    if len(labels) > 1: return ""
+    (label,) = labels
+    return f"all {len(predictions):,} {kind} are labelled {ID2LABEL[label]}: " \
+        "their scores cannot show whether the model tells the classes apart, and the ROC AUC is undefined"
+
+# %% ../nbs/16_evaluation.ipynb #5f2f42e7
+def _class_recalls(
+    predictions:Predictions # at least one
+    )->tuple[float, float]: # recall of fake and of real, 0 to 1; nan if the class has no articles
+    "Compute the recall of each class."
+    right = ~predictions.wrong
+    recalls = []
+    for label in ID2LABEL:
+        of_class = right[predictions.labels == label]
+        recalls.append(float(of_class.mean()) if len(of_class) else np.nan)
+    return recalls[FAKE], recalls[REAL]
+
+def _auc_interval(
+    predictions:Predictions # of articles of both classes
+    )->tuple[float, float, float]: # AUC, lower and upper end of its 95 % interval
+    "Compute the AUC with DeLong's interval; with a longer one where that has no length."
+    n_fake, n_real = np.bincount(predictions.labels, minlength=2)
+    smaller = min(n_fake, n_real)
+    if smaller >= 2:
+        auc, low, high = stats.delong_interval(predictions.log_odds, predictions.labels)
+        if high - low > _POINT: return auc, low, high
+    else: auc = stats._weighted_auc(predictions.log_odds, predictions.labels, _unit_weights(predictions))[0]
+    low, high = stats.wilson_interval(auc*smaller, smaller)
+    return float(auc), float(low), float(high)
 
 # %% ../nbs/16_evaluation.ipynb #a558f0e3
 def compare(
@@ -431,7 +656,7 @@ class Comparison:
     discordant:tuple[int, int] # number of articles that only the first, and only the second model gets wrong
     p:float # two-sided p-value of McNemar's test, see stats.mcnemar
     difference:float # weighted F1 of the first model minus that of the second, -1 to 1
-    low:float # lower end of the 95 % bootstrap interval of the difference
+    low:float # lower end of the 95 % interval of the difference
     high:float # upper end of the interval
 
     def __str__(self)->str:
@@ -474,11 +699,22 @@ def _f1_difference_interval(
     n_resamples:int, # bootstrap resamples
     seed:int # of the resampling
     )->tuple[float, float]: # lower and upper end
-    "Compute the 95 % interval of the F1 difference with a paired bootstrap."
+    "Compute the 95 % interval of the F1 difference with a paired bootstrap, or by MOVER where that cannot vary."
     blocks = _resampling_weights(first.labels, n_resamples, seed)
     differences = np.concatenate([_f1_differences(first, second, weights) for weights in blocks])
     low, high = np.quantile(differences, [.025, .975])
-    return float(low), float(high)
+    models_agree = (first.predicted == second.predicted).all()
+    if models_agree or high - low > _POINT: return float(low), float(high)
+    low, high = stats._difference_interval(_conservative_f1(first), _conservative_f1(second))
+    return max(-1., low), min(1., high)
+
+def _conservative_f1(
+    predictions:Predictions # at least one
+    )->tuple[float, float, float]: # weighted F1, lower and upper end of its 95 % interval
+    "Compute the weighted F1 with the conservative interval that needs no resampling."
+    cells = _confusion_cells(predictions, _unit_weights(predictions))
+    low, high = stats._confusion_bounds(cells[0])["f1"]
+    return float(stats._confusion_scores(cells)["f1"][0]), float(low), float(high)
 
 # %% ../nbs/16_evaluation.ipynb #10dabb15
 def compare_models(
@@ -586,6 +822,9 @@ def _curve_band(
     resampled = np.concatenate([curves(predictions, weights, grid) for weights in blocks])
     low, high = np.quantile(resampled, [.025, .975], axis=0)
     y = curves(predictions, _unit_weights(predictions), grid)[0]
+    if (high - low).max() <= _POINT:
+        n_positive = (predictions.labels == (REAL if kind == "roc" else FAKE)).sum()
+        low, high = stats.wilson_interval(y*n_positive, n_positive)
     return pd.DataFrame({"x": grid, "y": y, "low": low, "high": high})
 
 def _roc_curves(
