@@ -5,19 +5,28 @@
 # %% ../nbs/01_files.ipynb #81112838
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core import _MADE_BY, DataError, FakeNewsError, OutputError, _LazyModule
+from .core import _MADE_BY, COLUMNS, DataError, FakeNewsError, OutputError, _LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,18 +186,23 @@ def sha256(
 
 # %% ../nbs/01_files.ipynb #68b6267c
 def read_table(
-    path:str|Path, # a .csv, .tsv, .jsonl or .parquet file
-    encoding:str="utf-8", # the encoding of a text file; a UTF-8 byte order mark is accepted
-    header:list[str]|None=None # the column names of a CSV or TSV file that has no header line and no quoting
-    )->pd.DataFrame: # at least one row
+    path:str|Path, # a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, or a .gz or .zip file with one
+    encoding:str|None=None, # the encoding of a text file; None: UTF-8; a byte order mark is accepted
+    header:list[str]|None=None, # the column names of a CSV or TSV file that has no header line and no quoting
+    *,
+    quotes:str="double", # "double": quotation marks enclose cells of a CSV or TSV file; "none": they are characters
+    skip_bad_rows:bool=False # True leaves out broken rows of a CSV, TSV or JSON Lines file and writes them to a file
+    )->pd.DataFrame: # at least one row; attrs["notes"] holds sentences for the user
     "Read a table; its suffix names the format; `DataError` if the file is missing, damaged or empty."
     path = _check_is_file(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        fix = f"use one of {', '.join(_READERS)}"
-        raise DataError(f"no reader for files that end in {path.suffix!r}", where=path, fix=fix)
-    table = reader(path, encoding, header)
-    if len(table) == 0: raise DataError("the file has no rows", where=path, fix="add at least one article")
+    _check_ending(path)
+    name, where, raw = _unpack(path.name, str(path), _read_bytes(path))
+    file = _TableFile(path, name, where, raw, encoding, header, quotes, skip_bad_rows)
+    _check_settings(file)
+    table = _READERS[file.suffix](file)
+    if len(table) == 0: raise DataError("the file has no rows", where=file.where, fix="add at least one article")
+    table = _tidy_columns(table, file)
+    table.attrs["notes"] = file.notes
     return table
 
 def _check_is_file(
@@ -201,6 +215,291 @@ def _check_is_file(
         raise DataError("a file was expected, this does not exist", where=path, fix="check the path")
     return path
 
+def _read_bytes(
+    path:Path # an existing file
+    )->bytes: # its content
+    "Read a file; `DataError` if the system refuses."
+    try: return path.read_bytes()
+    except OSError as error:
+        what = f"the file cannot be read: {error.strerror}"
+        raise DataError(what, where=path, fix="check its permissions") from None
+
+# %% ../nbs/01_files.ipynb #05e1c57c
+@dataclass
+class _TableFile:
+    "A table file, and how to read it."
+    path:Path # the file that the user named
+    name:str # the name of the table: that of the file without .gz, or that of the table in a .zip
+    where:str # the file, for messages
+    raw:bytes # its content, unpacked
+    encoding:str|None=None # see read_table
+    header:list[str]|None=None # see read_table
+    quotes:str="double" # see read_table
+    skip_bad_rows:bool=False # see read_table
+    notes:list[str] = field(default_factory=list) # sentences for the user
+
+    @property
+    def suffix(self)->str:
+        "The suffix that names the format, such as .csv."
+        return Path(self.name).suffix.lower()
+
+    def text(self)->str:
+        "Decode the content, and drop the bytes, which are not needed any longer."
+        raw, self.raw = self.raw, b""
+        return _decode(raw, self.encoding or "utf-8", self.where)
+
+def _counted(
+    number:int, # how many
+    noun:str # the name of one
+    )->str: # such as "1 row" or "2,000 rows"
+    "Put a number before a noun."
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+
+# %% ../nbs/01_files.ipynb #9c85b149
+_TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+_READABLE = (*_TEXT_SUFFIXES, ".parquet", ".xlsx", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".json.gz", ".zip")
+_SAVE_AS_XLSX = "save it as .xlsx or as CSV UTF-8"
+_SAVE_AS_PARQUET = "save the table as .parquet"
+_OTHER_FORMATS = { # suffix → what to do
+    ".xls": _SAVE_AS_XLSX,
+    ".xlsm": _SAVE_AS_XLSX,
+    ".xlsb": _SAVE_AS_XLSX,
+    ".ods": _SAVE_AS_XLSX,
+    ".txt": "if it is a table, rename it so that it ends in .csv or .tsv",
+    ".tab": "rename it so that it ends in .tsv",
+    ".ndjson": "rename it so that it ends in .jsonl",
+    ".pkl": f"reading a pickle runs whatever it holds, so we do not: {_SAVE_AS_PARQUET}",
+    ".pickle": f"reading a pickle runs whatever it holds, so we do not: {_SAVE_AS_PARQUET}",
+    ".feather": _SAVE_AS_PARQUET,
+    ".arrow": _SAVE_AS_PARQUET,
+    ".gz": "unpack it, or name it after what is inside, such as news.csv.gz",
+}
+
+def _is_table_name(
+    name:str|Path # the name or path of a file
+    )->bool: # True if read_table has a reader for it; the file need not exist
+    "Tell whether a name is that of a table file."
+    name = Path(name).name.lower()
+    return any(name.endswith(ending) and name != ending for ending in _READABLE)
+
+def _check_ending(
+    path:Path # the file to read
+    )->None:
+    "Check that there is a reader for a file; `DataError` if there is none."
+    if _is_table_name(path): return
+    fix = f"use one of {', '.join(_READABLE)}"
+    advice = _OTHER_FORMATS.get(path.suffix.lower())
+    if advice: fix = f"{advice}; or {fix}"
+    raise DataError(f"no reader for files that end in {path.suffix!r}", where=path, fix=fix)
+
+# %% ../nbs/01_files.ipynb #177eeabd
+_DELIMITED = (".csv", ".tsv")
+_USED_BY = { # setting → the suffixes of the formats for which it means something
+    "--encoding": _TEXT_SUFFIXES,
+    "--quotes": _DELIMITED,
+    "--skip-bad-rows": _TEXT_SUFFIXES,
+    "header": _DELIMITED,
+}
+
+def _check_settings(
+    file:_TableFile # the file to read
+    )->None:
+    "Check the settings for reading a table; `DataError` if one is unknown or means nothing for this file."
+    if file.quotes not in ("double", "none"):
+        what = f"quotes are double or none, got {file.quotes!r}"
+        raise DataError(what, where="--quotes", fix="leave --quotes out, or state --quotes none")
+    is_given = {
+        "--encoding": file.encoding is not None and not _is_utf8(file.encoding),
+        "--quotes": file.quotes != "double",
+        "--skip-bad-rows": file.skip_bad_rows,
+        "header": file.header is not None,
+    }
+    for setting, suffixes in _USED_BY.items():
+        if not is_given[setting] or file.suffix in suffixes: continue
+        raise _meaningless(setting, f"a {file.suffix} file", file.where)
+
+def _meaningless(
+    setting:str, # the name of a setting
+    what:str, # the kind of file for which it means nothing
+    where:str # the file, for messages
+    )->DataError: # to be raised
+    "The error about a setting that would be ignored."
+    return DataError(f"{setting} means nothing for {what}", where=where, fix=f"leave {setting} out")
+
+# %% ../nbs/01_files.ipynb #bb9e5408
+_DOWNLOAD_FIX = "download or create the file again"
+
+def _unpack(
+    name:str, # the name of a file
+    where:str, # the file, for messages
+    raw:bytes # its content
+    )->tuple[str, str, bytes]: # the name of the table, where it is, and its content
+    "Unpack a file until a table is left; `DataError` if it is damaged, or not what its name says."
+    suffix = Path(name).suffix.lower()
+    _check_content(raw, suffix, where)
+    if suffix == ".gz": return _unpack(name[:-len(suffix)], where, _gunzip(raw, where))
+    if suffix == ".zip":
+        member, raw = _unzip(raw, where)
+        return _unpack(Path(member).name, f"{where} ({member})", raw)
+    return name, where, raw
+
+def _gunzip(
+    raw:bytes, # a gzip file
+    where:str # the file, for messages
+    )->bytes: # what it holds
+    "Unpack a gzip file; `DataError` if it is damaged."
+    try: return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        what = f"not readable as gzip ({_first_line(error)})"
+        raise DataError(what, where=where, fix=_DOWNLOAD_FIX) from None
+
+def _unzip(
+    raw:bytes, # a zip archive
+    where:str # the file, for messages
+    )->tuple[str, bytes]: # the name of the only table in it, and its content
+    "Unpack the only table of a zip archive; `DataError` if it is damaged, or has none or several."
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            member = _only_table(archive.namelist(), where)
+            return member, archive.read(member)
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        what = f"not readable as a zip archive ({_first_line(error)})"
+        raise DataError(what, where=where, fix=f"{_DOWNLOAD_FIX}; without a password") from None
+
+def _only_table(
+    names:list[str], # the files and folders in an archive
+    where:str # the archive, for messages
+    )->str: # the only table among them
+    "Choose the table of an archive; `DataError` if there is none, or more than one."
+    files = [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    files = [name for name in files if not Path(name).name.startswith(".")]
+    tables = [name for name in files if _is_table_name(name) and not name.lower().endswith(".zip")]
+    if len(tables) == 1: return tables[0]
+    fix = "unpack the archive, and name the file to read"
+    if tables: raise DataError(f"{len(tables)} tables in one archive: {_list_names(tables)}", where=where, fix=fix)
+    listed = _list_names(files) or "nothing"
+    raise DataError(f"no table in the archive, which holds {listed}", where=where, fix=fix)
+
+# %% ../nbs/01_files.ipynb #fc2da5b3
+_MAX_NAME, _MAX_NAMES = 40, 20
+
+def _short_name(
+    name:object # the name of a column or file
+    )->str: # one line
+    "Cut a name for a message."
+    text = " ".join(str(name).split())
+    return text if len(text) <= _MAX_NAME else text[:_MAX_NAME - 1] + "…"
+
+def _list_names(
+    names:Iterable[object] # the names of columns or files
+    )->str: # such as "title, text and 3 more"
+    "List names for a message."
+    short = [_short_name(name) for name in names]
+    listed = ", ".join(short[:_MAX_NAMES])
+    n_left = len(short) - _MAX_NAMES
+    return f"{listed} and {n_left:,} more" if n_left > 0 else listed
+
+# %% ../nbs/01_files.ipynb #fa55bd06
+_TEXT, _PARQUET, _EXCEL, _ZIP, _GZIP = "text", "a Parquet file", "an Excel workbook", "a zip archive", "a gzip file"
+_JSON, _HTML, _LFS = "JSON", "a web page", "a Git LFS pointer"
+_SIGNATURES = { # first bytes → what the file is
+    b"version https://git-lfs.github.com/spec/v1": _LFS,
+    b"\x1f\x8b": _GZIP,
+    b"PK\x03\x04": _ZIP,
+    b"PK\x05\x06": _ZIP,
+    b"%PDF-": "a PDF document",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel file (.xls), or one with a password",
+    b"{\\rtf": "an RTF document",
+    b"ARROW1\0": "an Arrow file",
+    b"SQLite format 3\0": "an SQLite database",
+    b"\x89HDF\r\n": "an HDF5 file",
+    b"(\xb5/\xfd": "a Zstandard archive",
+    b"\xfd7zXZ\0": "an xz archive",
+    b"7z\xbc\xaf'\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\x80\x04\x95": "a Python pickle",
+    b"\x80\x05\x95": "a Python pickle",
+}
+_MARKUP = { # first characters in lower case → what the file is
+    b"<!doctype": _HTML,
+    b"<html": _HTML,
+    b"<!--": _HTML,
+    b"<?xml": "an XML file",
+}
+
+def _kind_of(
+    raw:bytes # the content of a file
+    )->str: # what it is; "" if nothing is known
+    "Recognize the format of a file by its content."
+    if raw.startswith(b"PAR1") and raw.endswith(b"PAR1"): return _PARQUET
+    for signature, kind in _SIGNATURES.items():
+        if raw.startswith(signature): return _kind_of_zip(raw) if kind is _ZIP else kind
+    start = raw[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
+    for signature, kind in _MARKUP.items():
+        if start.startswith(signature): return kind
+    return _TEXT if _is_text(raw[:1000]) else ""
+
+def _is_text(
+    start:bytes # the first bytes of a file
+    )->bool: # True if they are UTF-8, but for a character that is cut at the end
+    "Tell whether a file starts like a text."
+    text = start.decode("utf-8", errors="ignore")
+    return "\0" not in text and len(start) - len(text.encode()) < 4
+
+def _kind_of_zip(
+    raw:bytes # a file that starts as a zip archive
+    )->str: # an archive, or what an office program stores as one
+    "Recognize an Excel workbook, which is a zip archive."
+    try: names = zipfile.ZipFile(io.BytesIO(raw)).namelist()
+    except (OSError, ValueError, zipfile.BadZipFile): return _ZIP
+    if "xl/workbook.xml" in names: return _EXCEL
+    if "xl/workbook.bin" in names: return "a binary Excel workbook (.xlsb)"
+    if "word/document.xml" in names: return "a Word document"
+    is_open_document = "mimetype" in names and "content.xml" in names
+    return "an OpenDocument file" if is_open_document else _ZIP
+
+# %% ../nbs/01_files.ipynb #fb77978e
+_EXPECTED = {".parquet": _PARQUET, ".xlsx": _EXCEL, ".zip": _ZIP, ".gz": _GZIP} # every other suffix: text
+_WRONG_KIND_FIX = { # what the file is → what to do
+    _TEXT: "rename it so that it ends in .csv, .tsv, .jsonl or .json, whichever it is",
+    _PARQUET: "rename it so that it ends in .parquet",
+    _EXCEL: "rename it so that it ends in .xlsx",
+    _ZIP: "rename it so that it ends in .zip",
+    _GZIP: "rename it so that it ends in .csv.gz, .tsv.gz, .jsonl.gz or .json.gz, whichever it is",
+    _JSON: "rename it so that it ends in .jsonl (one object per line) or .json (an array of objects)",
+    _LFS: "fetch the file itself: git lfs pull",
+    _HTML: "download the file itself: this may be the page around it, a log-in page, or an error page",
+}
+
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"[^"\n]*"\s*:')
+
+def _check_content(
+    raw:bytes, # the content of a file
+    suffix:str, # the suffix of its name
+    where:str # the file, for messages
+    )->None:
+    "Check that a file is what its name says; `DataError` names what it is instead."
+    if not raw: raise DataError("the file is empty", where=where, fix="write a header line and rows")
+    expected = _EXPECTED.get(suffix, _TEXT)
+    kind = _kind_of(raw)
+    if suffix in _DELIMITED and _JSON_START.match(raw): kind = _JSON
+    if kind == expected: return
+    if _is_undecided(raw, kind, expected): return
+    if expected == _TEXT: what = f"not a table, but {kind}"
+    else: what = f"the name ends in {suffix}, but this is {kind or 'something else'}"
+    fix = _WRONG_KIND_FIX.get(kind, f"save the table as one of {', '.join(_READABLE)}")
+    raise DataError(what, where=where, fix=fix)
+
+def _is_undecided(
+    raw:bytes, # the content of a file
+    kind:str, # what it seems to be
+    expected:str # what its name says
+    )->bool: # True if the reader should say what is wrong
+    "Tell whether a file may be what its name says, but damaged or in another encoding."
+    if expected == _TEXT: return kind == ""
+    if expected == _PARQUET: return raw.startswith(b"PAR1")
+    return expected == _EXCEL and kind == _ZIP
+
 # %% ../nbs/01_files.ipynb #85ce4a86
 _ENCODING_FIX = "save the file as UTF-8, or state its encoding (--encoding latin-1, --encoding utf-16)"
 
@@ -210,77 +509,468 @@ def _read_text(
     )->str: # the text, without a byte order mark
     "Read a text file; `DataError` if it is missing, has another encoding, or is not text."
     path = _check_is_file(path)
-    raw = path.read_bytes()
-    if _is_utf8(encoding):
-        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise DataError("the file is UTF-16, not UTF-8", where=path, fix=_ENCODING_FIX)
-        encoding = "utf-8-sig"
+    return _decode(_read_bytes(path), encoding, str(path))
+
+def _decode(
+    raw:bytes, # the content of a text file
+    encoding:str, # its encoding; a UTF-8 byte order mark is accepted
+    where:str # the file, for messages
+    )->str: # the text, without a byte order mark
+    "Decode a text; `DataError` if it has another encoding, or is not text."
+    _check_byte_order_mark(raw, encoding, where)
     try: text = raw.decode(encoding)
-    except LookupError: raise DataError(f"there is no encoding {encoding!r}", where=path, fix=_ENCODING_FIX) from None
+    except LookupError: raise DataError(f"there is no encoding {encoding!r}", where=where, fix=_ENCODING_FIX) from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         what = f"byte 0x{raw[error.start]:02x} is not {error.encoding}"
-        raise DataError(what, where=f"{path}, line {line}", fix=_ENCODING_FIX) from None
-    _check_no_nul(text, path)
-    return text
+        raise DataError(what, where=f"{where}, line {line}", fix=_ENCODING_FIX) from None
+    except ValueError as error: # other encodings have errors of their own
+        raise DataError(f"not {encoding}: {_first_line(error)}", where=where, fix=_ENCODING_FIX) from None
+    _check_no_nul(text, where)
+    return text.lstrip("\ufeff")
+
+def _check_byte_order_mark(
+    raw:bytes, # the content of a text file
+    encoding:str, # its encoding, as stated or assumed
+    where:str # the file, for messages
+    )->None:
+    "Check that a byte order mark does not contradict the encoding; `DataError` if it does."
+    if _is_utf8(encoding) and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError("the file is UTF-16, not UTF-8", where=where, fix=_ENCODING_FIX)
+    if raw.startswith(codecs.BOM_UTF8) and not _is_utf8(encoding):
+        what = f"the file starts with the byte order mark of UTF-8, so it is not {encoding}"
+        raise DataError(what, where=where, fix="state --encoding utf-8")
 
 def _is_utf8(
     encoding:str # the name of an encoding
     )->bool: # True for "utf-8", "UTF8", "utf-8-sig" and the like
     "Tell whether an encoding is UTF-8."
-    return encoding.lower().replace("-", "") in ("utf8", "utf8sig")
+    return encoding.lower().replace("-", "").replace("_", "") in ("utf8", "utf8sig")
 
 def _check_no_nul(
     text:str, # the content of a file
-    path:Path # the file
+    where:str # the file, for messages
     )->None:
     "Check that a text has no NUL character; `DataError` names the line of the first one."
     if "\0" not in text: return
     line = text.count("\n", 0, text.index("\0")) + 1
     fix = "the file is damaged or not a text file: download it again, or state its encoding if it is UTF-16"
-    raise DataError("a NUL character, which text files do not contain", where=f"{path}, line {line}", fix=fix)
+    raise DataError("a NUL character, which text files do not contain", where=f"{where}, line {line}", fix=fix)
+
+# %% ../nbs/01_files.ipynb #d2952770
+def _split_lines(
+    text:str # any text
+    )->list[str]: # its lines with their ends, which are those of Windows, Unix or old Macs
+    "Split a text into lines."
+    return list(io.StringIO(text, newline=""))
+
+@dataclass(slots=True)
+class _Record:
+    "A row of a file, and the lines that it stands on."
+    first:int # its first line, from 0
+    end:int # the line after its last
+    cells:list[str] # empty if the row is broken, or a blank line
+    problem:str="" # what is wrong with it
+
+class _Records:
+    "The records of a CSV or TSV file, one after the other."
+    def __init__(self,
+        lines:list[str], # the lines with their ends
+        delimiter:str, # the separator of cells
+        quoting:int, # csv.QUOTE_MINIMAL, or csv.QUOTE_NONE if quotation marks are ordinary characters
+        line:int=0 # where to start
+        )->None:
+        self.lines = lines
+        self.delimiter = delimiter
+        self.quoting = quoting
+        mark = re.escape(delimiter)
+        self._quoted_cell = re.compile(rf'(?:^|{mark})"[^"]*(?:""[^"]*)*"(?={mark}|$)')
+        self._go_to(line)
+
+    def _go_to(self,
+        line:int # the line that comes next
+        )->None:
+        self._start = line
+        lines = islice(self.lines, line, None)
+        self._reader = csv.reader(lines, delimiter=self.delimiter, quoting=self.quoting, strict=True) # type: ignore
+
+    @property
+    def next_line(self)->int: return self._start + self._reader.line_num
+
+    def __iter__(self)->_Records: return self
+
+    def __next__(self)->_Record:
+        first = self.next_line
+        try: record = _Record(first, 0, next(self._reader))
+        except csv.Error as error: return self._broken(first, _quoting_problem(error, first, self.next_line))
+        record.end = self.next_line
+        is_long = record.end - first > 1
+        if is_long and not self.is_proper(record):
+            return self._broken(first, "broken quotes: a quotation mark is not closed, or stands inside a cell")
+        return record
+
+    def _broken(self,
+        first:int, # the first line of a broken record
+        problem:str # what is wrong with it
+        )->_Record:
+        self._go_to(first + 1)
+        return _Record(first, first + 1, [], problem)
+
+    def is_proper(self,
+        record:_Record # a record without a problem
+        )->bool: # False if a quotation mark stands inside a cell that has none around it
+        if self.quoting == csv.QUOTE_NONE: return True
+        text = "".join(self.lines[record.first:record.end]).rstrip("\r\n")
+        return '"' not in text or '"' not in self._quoted_cell.sub("", text)
+
+def _quoting_problem(
+    error:csv.Error, # raised by the csv module
+    first:int, # the first line of the record, from 0
+    line:int # the line on which the error was noticed, from 1
+    )->str: # what is wrong
+    "Say in plain words what the csv module found."
+    if "unexpected end" in str(error): return "broken quotes: a quotation mark opens a cell and is never closed"
+    problem = "broken quotes: text after a closing quotation mark"
+    return problem if line == first + 1 else f"{problem}, noticed on line {line}"
 
 # %% ../nbs/01_files.ipynb #4ec9815a
-_QUOTING_FIX = 'cells with commas, quotes or line breaks need double quotes around them, and "" for a quote inside'
+_OWN_SEPARATOR = {".csv": ",", ".tsv": "\t"}
+_SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"} # separator → how a message names it
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w"\r\n])"?\s*', re.IGNORECASE)
+_N_SAMPLED = 10 # rows
 
-def _csv_rows(
-    path:Path, # a .csv or .tsv file
-    encoding:str, # its encoding
-    header:list[str]|None # see read_table
-    )->list[list[str]]: # the column names, then the rows; blank lines are dropped
-    "Split a CSV or TSV file into cells; `DataError` on a broken quote or a row of the wrong length."
-    text = io.StringIO(_read_text(path, encoding), newline="")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = csv.reader(
-        text,
-        delimiter=delimiter,
-        quoting=csv.QUOTE_NONE if header else csv.QUOTE_MINIMAL,
-        strict=True)
-    rows = [list(header)] if header else []
-    while True:
-        where = f"{path}, row {len(rows)} (starts on line {lines.line_num + 1})"
-        try: row = next(lines, None)
-        except csv.Error as error: raise DataError(f"broken quotes: {error}", where=where, fix=_QUOTING_FIX) from None
-        if row is None: return rows
-        if rows and row and len(row) != len(rows[0]):
-            raise DataError(f"{len(row)} cells, the header has {len(rows[0])}", where=where, fix=_QUOTING_FIX)
-        if row: rows.append(row)
+def _find_separator(
+    lines:list[str], # the lines of a CSV or TSV file
+    own:str, # the suffix's own separator
+    quoting:int # see _Records
+    )->tuple[str, int]: # the separator, and the line of the header
+    "Recognize the separator of the cells."
+    stated = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    if stated: return stated[1], 1
+    lengths = {}
+    for separator in (own, *_SEPARATORS): lengths[separator] = _first_lengths(lines, separator, quoting)
+    candidates = [separator for separator in lengths if separator == own or lengths[separator][:1] > [1]]
+    candidates.sort(key=lambda separator: lengths[separator][:1], reverse=True) # the own one stays first in a tie
+    regular = [separator for separator in candidates if _is_regular(lengths[separator])]
+    return (regular or candidates)[0], 0
 
-# %% ../nbs/01_files.ipynb #81362ca1
+def _first_lengths(
+    lines:list[str], # the lines of a CSV or TSV file
+    separator:str, # the separator to try
+    quoting:int # see _Records
+    )->list[int]: # the number of cells of the header and of the first rows; 0 for a broken one
+    "Count the cells of the first rows."
+    records = _Records(lines[:1000], separator, quoting)
+    filled = (record for record in records if record.problem or not _is_blank(record.cells))
+    return [len(record.cells) for record in islice(filled, _N_SAMPLED + 1)]
+
+def _is_regular(
+    lengths:list[int] # see _first_lengths
+    )->bool: # True if more than half of the rows are as long as the header, or if there are no rows
+    "Tell whether a separator suits the first rows."
+    rows = lengths[1:]
+    return 2*rows.count(lengths[0]) > len(rows) if rows else True
+
+def _is_blank(
+    cells:list[Any] # the cells of a row
+    )->bool: # True if none holds anything
+    "Tell whether a row is blank."
+    return not any(_is_filled(cell) for cell in cells)
+
+def _is_filled(
+    cell:Any # a cell
+    )->bool: # False if it is missing, empty or made of blanks
+    "Tell whether a cell holds anything."
+    is_missing = cell is None or cell != cell # NaN is not equal to itself
+    return not is_missing and bool(str(cell).strip())
+
+# %% ../nbs/01_files.ipynb #d019cc47
+_ROWS_TO_TRUST = 10
+
+class _Rows:
+    "The rows of a CSV or TSV file: accepted, held back or rejected."
+    def __init__(self,
+        records:_Records, # the file, after its header
+        n_columns:int # the number of columns
+        )->None:
+        self.records = records
+        self.n_columns = n_columns
+        self.accepted:list[_Record] = []
+        self.held:list[_Record] = []
+        self.rejected:list[_Record] = []
+        self.in_doubt = False
+        self._known:list[set[str]] = [set() for _ in range(n_columns)] # the cells of each column
+        self._n_known = 0 # how many accepted rows they are from
+
+    def add(self,
+        record:_Record # a record that is not a blank line
+        )->None:
+        record.problem = record.problem or self._problem_of(record)
+        if record.problem: self._reject(record)
+        elif not self.in_doubt: self.accepted.append(record)
+        else: self._hold(record)
+
+    def _problem_of(self, record:_Record)->str:
+        n_cells = len(record.cells)
+        n_lines = record.end - record.first
+        if n_cells != self.n_columns:
+            problem = f"{_counted(n_cells, 'cell')}, the header has {self.n_columns}"
+            return problem if n_lines == 1 else f"{problem}; {n_lines} lines, as a quotation mark is not closed in time"
+        if self.in_doubt and not self.records.is_proper(record):
+            return "broken quotes: a quotation mark inside a cell, after another broken row"
+        return ""
+
+    def _reject(self, record:_Record)->None:
+        for held in self.held: held.problem = "stands between broken rows"
+        self.rejected += [*self.held, record]
+        self.held = []
+        is_plain = record.cells and record.end - record.first == 1 and self.records.is_proper(record)
+        if not is_plain: self.in_doubt = True
+
+    def _hold(self, record:_Record)->None:
+        self.held.append(record)
+        n_trusted = _ROWS_TO_TRUST if self.n_columns > 1 else float("inf") # every line is as long as a header of one
+        if not self.is_known(record.cells) and len(self.held) < n_trusted: return
+        self.accepted += self.held
+        self.held = []
+        self.in_doubt = False
+
+    def is_known(self,
+        cells:list[str] # the cells of a row, or "" in their place
+        )->bool: # True if an accepted row has one of them, in the same column
+        for record in self.accepted[self._n_known:]:
+            for known, cell in zip(self._known, record.cells, strict=True): known.add(cell)
+        self._n_known = len(self.accepted)
+        return any(_is_filled(cell) and cell in known for known, cell in zip(self._known, cells, strict=True))
+
+    def finish(self)->None:
+        "Reject what is still held back, and the rows that have swallowed others."
+        for record in self.held: record.problem = "stands after a broken row, and may be a part of it"
+        self.rejected += self.held
+        long = [record for record in self.accepted if record.end - record.first > 1]
+        swallowing = [record for record in long if self._has_swallowed(record)]
+        for record in swallowing:
+            n_lines = record.end - record.first
+            record.problem = f"broken quotes: {n_lines} lines in one cell that look like rows of their own"
+        self.rejected = sorted([*self.rejected, *swallowing], key=lambda record: record.first)
+        if swallowing: self.accepted = [record for record in self.accepted if not record.problem]
+
+    def _has_swallowed(self, record:_Record)->bool:
+        delimiter = self.records.delimiter
+        lines = self.records.lines[record.first:record.end]
+        rows = [line.rstrip("\r\n").split(delimiter) for line in lines]
+        if self.n_columns == 1 or any(len(row) != self.n_columns for row in rows): return False
+        if delimiter in "\t|": return True # neither stands in running text
+        return any(self.is_known(cells) for cells in _inner_cells(rows))
+
+def _inner_cells(
+    rows:list[list[str]] # the lines of a record of several lines, split at every separator
+    )->list[list[str]]: # the same, with "" for what stands outside of the cell that spans the lines
+    "Find what stands inside the cell that spans several lines."
+    first, *middle, last = rows
+    opening = max(place for place, cell in enumerate(first) if '"' in cell)
+    closing = min(place for place, cell in enumerate(last) if '"' in cell)
+    start = [""]*(opening + 1) + first[opening + 1:]
+    end = last[:closing] + [""]*(len(last) - closing)
+    return [start, *middle, end]
+
+# %% ../nbs/01_files.ipynb #b563b489
+_SKIP_FIX = "--skip-bad-rows leaves such rows out"
+_LENGTH_FIX = 'a cell with separators, quotation marks or line breaks needs "..." around it'
+_QUOTING_FIX = f'{_LENGTH_FIX}, and "" for a quotation mark inside; if quotation marks are ordinary characters ' \
+               f"in this file, state --quotes none; {_SKIP_FIX}"
+
 def _read_delimited(
-    path:Path, # a .csv or .tsv file
-    encoding:str="utf-8", # its encoding
-    header:list[str]|None=None # see read_table
+    file:_TableFile # a .csv or .tsv file
     )->pd.DataFrame: # all cells are text
-    "Read a CSV or TSV file; `DataError` if it is empty or repeats a column name."
+    "Read a CSV or TSV file; `DataError` if it is empty or a row is broken."
     csv.field_size_limit(2**31 - 1)
-    rows = _csv_rows(path, encoding, header)
-    if not rows: raise DataError("the file is empty", where=path, fix="write a header line and rows")
-    names = rows[0]
-    if len(set(names)) < len(names):
-        what = f"two columns have the same name: {', '.join(names)}"
-        raise DataError(what, where=path, fix="rename one of them")
-    return pd.DataFrame(rows[1:], columns=names, dtype=_text_dtype())
+    lines = _split_lines(file.text())
+    records = _start_records(file, lines)
+    names = list(file.header) if file.header else _read_header(file, records)
+    header_end = records.next_line
+    rows = _read_rows(file, records, len(names))
+    if rows.rejected: _keep_rejected(file, lines[:header_end], lines, rows.rejected, len(rows.accepted))
+    cells = _drop_blank_rows([record.cells for record in rows.accepted], file)
+    _note_cut_cells(cells, file)
+    return pd.DataFrame(cells, columns=names, dtype=_text_dtype())
+
+def _start_records(
+    file:_TableFile, # a .csv or .tsv file
+    lines:list[str] # its lines
+    )->_Records: # the header comes first, if there is one
+    "Find out how the cells of a file are separated and quoted; a note says what is unusual."
+    own = _OWN_SEPARATOR[file.suffix]
+    if file.header: return _Records(lines, own, csv.QUOTE_NONE)
+    quoting = csv.QUOTE_NONE if file.quotes == "none" else csv.QUOTE_MINIMAL
+    separator, line = _find_separator(lines, own, quoting)
+    if separator != own:
+        shown = _SEPARATORS.get(separator, repr(separator))
+        file.notes.append(f"the cells are separated by {shown}")
+    return _Records(lines, separator, quoting, line)
+
+def _read_header(
+    file:_TableFile, # a .csv or .tsv file
+    records:_Records # the file from its start
+    )->list[str]: # the names of the columns
+    "Read the header line; `DataError` if it is broken or missing."
+    for record in records:
+        if record.problem: raise DataError(record.problem, f"{file.where}, line {record.first + 1}", fix=_QUOTING_FIX)
+        if len(record.cells) > 1 or not _is_blank(record.cells): return record.cells
+    raise DataError("the file is empty", where=file.where, fix="write a header line and rows")
+
+def _read_rows(
+    file:_TableFile, # a .csv or .tsv file
+    records:_Records, # the file after its header
+    n_columns:int # the number of columns
+    )->_Rows: # the rows, accepted and rejected
+    "Read the rows; `DataError` on the first broken one, unless such rows are to be left out."
+    rows = _Rows(records, n_columns)
+    for record in records:
+        if _is_blank_line(record, n_columns): continue
+        rows.add(record)
+        if rows.rejected: _check_may_skip(file, rows)
+    rows.finish()
+    if rows.rejected: _check_may_skip(file, rows)
+    return rows
+
+def _is_blank_line(
+    record:_Record, # a record
+    n_columns:int # the number of columns
+    )->bool: # True for an empty line, and for a line of blanks where there should be several cells
+    "Tell whether a record is a blank line."
+    if record.problem: return False
+    is_row = len(record.cells) == n_columns
+    return not is_row and len(record.cells) <= 1 and _is_blank(record.cells)
+
+def _check_may_skip(
+    file:_TableFile, # a .csv or .tsv file
+    rows:_Rows # its rows, at least one of them rejected
+    )->None:
+    "Check that broken rows are to be left out; `DataError` if they are not."
+    if file.skip_bad_rows: return
+    record = rows.rejected[0]
+    number = 1 + sum(accepted.first < record.first for accepted in rows.accepted)
+    where = f"{file.where}, row {number} (starts on line {record.first + 1})"
+    is_long = record.end - record.first > 1
+    is_quoting = is_long or not record.cells
+    raise DataError(record.problem, where=where, fix=_QUOTING_FIX if is_quoting else f"{_LENGTH_FIX}; {_SKIP_FIX}")
+
+def _drop_blank_rows(
+    rows:list[list[Any]], # the cells of the rows
+    file:_TableFile # gets a note
+    )->list[list[Any]]: # the rows with content
+    "Leave out rows without content; in a table with one column, an empty cell is a row."
+    if not rows or len(rows[0]) == 1: return rows
+    filled = [cells for cells in rows if not _is_blank(cells)]
+    n_blank = len(rows) - len(filled)
+    if n_blank: file.notes.append(f"{_counted(n_blank, 'row')} without any content left out")
+    return filled
+
+# %% ../nbs/01_files.ipynb #2e4a0177
+def _keep_rejected(
+    file:_TableFile, # gets a note
+    head:list[str], # the lines of the header
+    lines:list[str], # all lines of the file
+    rejected:list[_Record], # the broken rows, at least one
+    n_accepted:int # the number of good rows
+    )->None:
+    "Write the broken lines into a file of their own; `DataError` if there is no good row."
+    first = rejected[0]
+    reason = f"line {first.first + 1}: {first.problem}"
+    if not n_accepted:
+        what = f"none of the {_counted(len(rejected), 'row')} can be read; the first is on {reason}"
+        raise DataError(what, where=file.where, fix=_QUOTING_FIX)
+    content = "".join([*head, *_broken_lines(lines, rejected)]).encode(file.encoding or "utf-8")
+    total = _counted(n_accepted + len(rejected), "row")
+    file.notes.append(f"{len(rejected):,} of {total} left out as broken; the first is on {reason}")
+    file.notes.append(_write_rejected(file, content))
+
+def _broken_lines(
+    lines:list[str], # all lines of the file
+    rejected:list[_Record] # the broken rows, in the order of the file
+    )->list[str]: # their lines, with the blank lines between those that follow each other
+    "Take the lines of the broken rows out of a file."
+    kept:list[str] = []
+    end = len(lines)
+    for record in rejected:
+        between = lines[end:record.first]
+        if not any(line.strip() for line in between): kept += between
+        kept += lines[record.first:record.end]
+        end = record.end
+    return kept
+
+def _write_rejected(
+    file:_TableFile, # the table file
+    content:bytes # the lines to keep
+    )->str: # the note: where they are, or that they could not be written
+    "Write broken lines beside the table."
+    ending = next(ending for ending in _READABLE if file.path.name.lower().endswith(ending))
+    stem = file.path.name[:-len(ending)]
+    places = [file.path.with_name(f"{stem}.rejected{number}{file.suffix}") for number in ("", *range(2, 100))]
+    try:
+        free = (place for place in places if not place.exists() or place.read_bytes() == content)
+        place = next(free, places[-1])
+        with new_file(place) as partial: partial.write_bytes(content)
+    except (OSError, OutputError) as error:
+        return f"the lines left out are not kept, since {file.path.parent} cannot be written to ({_first_line(error)})"
+    return f"the lines left out are in {place}"
+
+# %% ../nbs/01_files.ipynb #23522ac4
+_UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?|__index_level_\d+__)?")
+
+def _tidy_columns(
+    table:pd.DataFrame, # as read
+    file:_TableFile # gets a note
+    )->pd.DataFrame: # columns with different names
+    "Drop the columns without a name; `DataError` if two have the same name, or none has one."
+    names = [str(name).strip().strip("\ufeff") for name in table.columns]
+    unnamed = [place for place, name in enumerate(names) if _UNNAMED.fullmatch(name)]
+    n_filled = sum(any(map(_is_filled, table.iloc[:, place])) for place in unnamed)
+    if n_filled: file.notes.append(f"{_counted(n_filled, 'column')} without a name ignored")
+    kept = [place for place in range(len(names)) if place not in unnamed]
+    kept_names = [names[place] for place in kept]
+    if not kept: raise DataError("no column has a name", where=file.where, fix="write a header line")
+    _check_different(kept_names, file.where)
+    if unnamed: table = table.iloc[:, kept]
+    table.columns = kept_names
+    return table
+
+def _check_different(
+    names:list[str], # the names of the columns
+    where:str # the file, for messages
+    )->None:
+    "Check that each column has a name of its own; `DataError` if it has not."
+    repeated = list(dict.fromkeys(name for name in names if names.count(name) > 1))
+    if not repeated: return
+    what = f"two columns have the same name: {_list_names(repeated)}"
+    fix = "rename one of them"
+    if _looks_headerless(names):
+        what = f"{what}; the file seems to have no header line"
+        fix = "write a header line, such as title,text,label"
+    raise DataError(what, where=where, fix=fix)
+
+# %% ../nbs/01_files.ipynb #e5e49d44
+def _looks_headerless(
+    names:list[str] # the names of the columns, as read
+    )->bool: # True if they look like the cells of an article
+    "Tell whether the first line of a table is a row instead of a header."
+    words = [str(name).strip().lower() for name in names]
+    if any(word in COLUMNS for word in words): return False
+    if any(len(word) > 2*_MAX_NAME or len(word.split()) > 7 for word in words): return True # a sentence
+    n_values = sum(not word or _is_number(word) for word in words)
+    if 2*n_values > len(words): return True
+    filled = [word for word in words if word]
+    is_label = any(word in ("fake", "real", "true", "false") for word in words) and len(words) > 1
+    return len(set(filled)) < len(filled) or is_label
+
+def _is_number(
+    word:str # a cell
+    )->bool: # True for a number
+    "Tell whether a cell is a number."
+    try: float(word)
+    except ValueError: return False
+    return True
 
 # %% ../nbs/01_files.ipynb #2986a0a2
 def _text_dtype()->str|type: # the dtype of a text column
@@ -289,47 +979,224 @@ def _text_dtype()->str|type: # the dtype of a text column
     return "str" if major_version >= 3 else object
 
 # %% ../nbs/01_files.ipynb #e6a86604
-def _read_jsonl(
-    path:Path, # a .jsonl file with one JSON object per line
-    encoding:str="utf-8", # its encoding
-    header:list[str]|None=None # unused: the keys name the columns
+_LINES_FIX = f"write one JSON object per line; {_SKIP_FIX}"
+_ARRAY_FIX = 'write an array of objects, as the pandas call to_json(path, orient="records") does'
+
+def _read_json(
+    file:_TableFile # a .json or .jsonl file
     )->pd.DataFrame: # one column per key
-    "Read a JSON Lines file; `DataError` names a line that is not a JSON object."
-    rows = []
-    for number, line in enumerate(_read_text(path, encoding).split("\n"), start=1):
-        if line.strip(): rows.append(_parse_json_object(line, f"{path}, line {number}"))
-    return pd.DataFrame(rows)
+    "Read an array of objects or JSON Lines; `DataError` says what is not a JSON object."
+    original = file.text()
+    text = _replace_half_characters(original, file)
+    start = text.lstrip()[:1]
+    if not start: raise DataError("the file is empty", where=file.where, fix=_LINES_FIX)
+    if start == "[" and (file.suffix == ".json" or _is_json(text)): return _read_array(text, file)
+    if file.suffix == ".json" and _is_json(text):
+        what = "one JSON object, where an array of objects was expected"
+        raise DataError(what, where=file.where, fix=_ARRAY_FIX)
+    if file.suffix == ".json": file.notes.append("the file holds JSON Lines, one object per line")
+    return _read_lines(text, original, file)
 
-def _parse_json_object(
-    line:str, # one line of a file
-    where:str # the file and line, for messages
-    )->dict[str, Any]: # the object
-    "Parse one line of JSON; `DataError` if it is not an object."
-    try: row = json.loads(line)
+def _read_array(
+    text:str, # a JSON array
+    file:_TableFile # gets a note
+    )->pd.DataFrame: # one column per key
+    "Read an array of objects; `DataError` says what is not one."
+    if file.skip_bad_rows: raise _meaningless("--skip-bad-rows", "a JSON array", file.where)
+    if file.suffix != ".json": file.notes.append("the file holds one JSON array instead of JSON Lines")
+    try: rows = _parse_json(text)
     except ValueError as error:
-        raise DataError(f"not JSON: {error}", where=where, fix="write one JSON object per line") from None
-    if not isinstance(row, dict):
-        what = f"a JSON object was expected, got {type(row).__name__}"
-        raise DataError(what, where=where, fix="write one JSON object per line")
-    return row
+        raise DataError(f"not a JSON array: {error}", where=file.where, fix=_ARRAY_FIX) from None
+    for number, row in enumerate(rows, start=1):
+        problem = _json_problem(row)
+        if problem: raise DataError(problem, where=f"{file.where}, element {number}", fix=_ARRAY_FIX)
+    return _json_table(rows)
 
-def _read_parquet(
-    path:Path, # a .parquet file
-    encoding:str="utf-8", # unused: Parquet stores text as UTF-8
-    header:list[str]|None=None # unused: Parquet stores the column names
-    )->pd.DataFrame: # as stored
-    "Read a Parquet file; `DataError` if it is damaged."
-    try: return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        what = f"not readable as Parquet ({_first_line(error)})"
-        raise DataError(what, where=path, fix="create or download the file again") from None
+def _read_lines(
+    text:str, # JSON Lines
+    original:str, # the same, as it stands in the file
+    file:_TableFile # gets a note
+    )->pd.DataFrame: # one column per key
+    "Read JSON Lines; `DataError` on the first broken line, unless such lines are to be left out."
+    rows, rejected = [], []
+    for number, line in enumerate(_split_lines(text)):
+        if not line.strip(): continue
+        row, problem = _parse_line(line)
+        if problem and not file.skip_bad_rows:
+            raise DataError(problem, where=f"{file.where}, line {number + 1}", fix=_LINES_FIX)
+        if problem: rejected.append(_Record(number, number + 1, [], problem))
+        else: rows.append(row)
+    if rejected: _keep_rejected(file, [], _split_lines(original), rejected, len(rows))
+    return _json_table(rows)
 
 # %% ../nbs/01_files.ipynb #5e7e0d0c
-_READERS:dict[str, Callable[[Path, str, list[str]|None], pd.DataFrame]] = { # suffix → reader
+def _parse_line(
+    line:str # one line of JSON Lines
+    )->tuple[dict[str, Any], str]: # the object, and what is wrong if it is none
+    "Parse one line."
+    try: row = _parse_json(line)
+    except ValueError as error: return {}, f"not JSON: {error}"
+    return row, _json_problem(row)
+
+def _json_problem(
+    row:Any # a parsed value
+    )->str: # "" if it is an object
+    "Say what is wrong with a value that should be an object."
+    return "" if isinstance(row, dict) else f"a JSON object was expected, got {type(row).__name__}"
+
+def _parse_json(
+    text:str # any text
+    )->Any: # what it stands for
+    "Parse JSON; `ValueError` if it is not JSON, or has a key twice in an object."
+    try: return json.loads(text, object_pairs_hook=_unique_keys)
+    except RecursionError: raise ValueError("too many brackets inside each other") from None
+
+def _is_json(
+    text:str # any text
+    )->bool: # True if it is one JSON value
+    "Tell whether a text is JSON as a whole."
+    try: json.loads(text)
+    except (ValueError, RecursionError): return False
+    return True
+
+def _unique_keys(
+    pairs:list[tuple[str, Any]] # the keys and values of an object
+    )->dict[str, Any]: # the object
+    "Build an object; `ValueError` if a key stands twice."
+    row = dict(pairs)
+    if len(row) == len(pairs): return row
+    keys = [key for key, _ in pairs]
+    repeated = next(key for key in keys if keys.count(key) > 1)
+    raise ValueError(f"the key {_short_name(repeated)!r} stands twice")
+
+def _json_table(
+    rows:list[dict[str, Any]] # the objects
+    )->pd.DataFrame: # one column per key
+    "Make a table of objects; integers stay integers beside missing values, which matters for long ids."
+    table = pd.DataFrame(rows)
+    for name in table.select_dtypes("float"):
+        values = [row.get(name) for row in rows]
+        if float not in set(map(type, values)): table[name] = pd.Series(values, dtype=object)
+    return table
+
+_ESCAPES = re.compile( # an escaped backslash, a character in two halves, or half a character
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})")
+
+def _replace_half_characters(
+    text:str, # JSON
+    file:_TableFile # gets a note
+    )->str: # JSON that can be encoded
+    "Replace escapes of half a character (a lone surrogate)."
+    if r"\ud" not in text.lower(): return text
+    n_lone = sum(bool(match[1]) for match in _ESCAPES.finditer(text))
+    if not n_lone: return text
+    file.notes.append(f"{_counted(n_lone, 'half character')} replaced by �")
+    return _ESCAPES.sub(lambda match: r"\ufffd" if match[1] else match[0], text)
+
+# %% ../nbs/01_files.ipynb #3df7f378
+def _read_parquet(
+    file:_TableFile # a .parquet file
+    )->pd.DataFrame: # as stored
+    "Read a Parquet file; `DataError` if it is damaged or has two columns of one name."
+    from pyarrow import parquet
+    try:
+        schema = parquet.read_schema(io.BytesIO(file.raw))
+        _check_different(schema.names, file.where)
+        table = pd.read_parquet(io.BytesIO(file.raw))
+        for name in _widened(schema, table): table[name] = _integers(file.raw, name)
+    except DataError: raise
+    except Exception as error: # pyarrow has many errors of its own
+        what = f"not readable as Parquet ({_first_line(error)})"
+        raise DataError(what, where=file.where, fix=_DOWNLOAD_FIX) from None
+    return _index_to_columns(table)
+
+def _widened(
+    schema:Any, # a pyarrow.Schema
+    table:pd.DataFrame # the table read by pandas
+    )->list[str]: # columns of integers that pandas turned into floating-point numbers
+    "Find the columns whose integers may have lost digits."
+    from pyarrow.types import is_integer
+    integers = [column.name for column in schema if is_integer(column.type)]
+    return [name for name in integers if name in table and table[name].dtype == float]
+
+def _integers(
+    raw:bytes, # a Parquet file
+    name:str # a column of integers
+    )->Any: # an array of integers and None
+    "Read a column of integers with missing values."
+    from pyarrow import parquet
+    column = parquet.read_table(io.BytesIO(raw), columns=[name], use_pandas_metadata=False)[name]
+    return column.to_pandas(integer_object_nulls=True).to_numpy()
+
+def _index_to_columns(
+    table:pd.DataFrame # with any index
+    )->pd.DataFrame: # rows numbered from 0
+    "Turn the levels of an index that have a name into columns, and drop the rest."
+    if isinstance(table.index, pd.RangeIndex): return table.reset_index(drop=True)
+    levels = [level for level, name in enumerate(table.index.names) if name is not None and name not in table]
+    if levels: table = table.reset_index(level=levels)
+    return table.reset_index(drop=True)
+
+# %% ../nbs/01_files.ipynb #276f33e1
+_EXCEL_LIMIT = 32_767 # characters
+
+def _read_excel(
+    file:_TableFile # an .xlsx file
+    )->pd.DataFrame: # the first sheet
+    "Read the first sheet of a workbook; `DataError` if it is damaged or empty."
+    sheets, rows = _read_sheet(file)
+    if len(sheets) > 1: file.notes.append(f"the workbook has {len(sheets)} sheets; the first, {sheets[0]!r}, is read")
+    filled = (place for place, cells in enumerate(rows) if not _is_blank(cells))
+    header = next(filled, None)
+    if header is None:
+        fix = f"the sheets are {_list_names(sheets)}: move the one with the articles to the front"
+        raise DataError(f"the first sheet, {sheets[0]!r}, is empty", where=file.where, fix=fix)
+    names = [cell if _is_filled(cell) else "" for cell in rows[header]]
+    rows = _drop_blank_rows(rows[header + 1:], file)
+    _note_cut_cells(rows, file)
+    return _infer_types(pd.DataFrame(rows, columns=names, dtype=object))
+
+def _read_sheet(
+    file:_TableFile # an .xlsx file
+    )->tuple[list[str], list[list[Any]]]: # the names of the sheets, and the cells of the first; empty ones are NaN
+    "Read the cells of a workbook; `DataError` if it is damaged, or openpyxl is not installed."
+    if find_spec("openpyxl") is None:
+        fix = "pip install 'fakenews_nb[excel]', or save the table as CSV UTF-8"
+        raise DataError("Excel files need the package openpyxl", where=file.where, fix=fix)
+    try:
+        with warnings.catch_warnings(action="ignore"), pd.ExcelFile(io.BytesIO(file.raw), engine="openpyxl") as book:
+            grid = book.parse(0, header=None, dtype=object, keep_default_na=False, na_values=[""])
+            return list(map(str, book.sheet_names)), grid.to_numpy(dtype=object).tolist()
+    except Exception as error: # openpyxl lets errors of several libraries through
+        what = f"not readable as an Excel workbook ({_first_line(error)})"
+        raise DataError(what, where=file.where, fix=_DOWNLOAD_FIX) from None
+
+def _infer_types(
+    table:pd.DataFrame # columns of any cells
+    )->pd.DataFrame: # numbers and dates where a column holds nothing else
+    "Give a column without missing cells the type of its cells."
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
+    typed = [column if column.isna().any() else column.infer_objects() for column in columns]
+    return pd.concat(typed, axis=1)
+
+def _note_cut_cells(
+    rows:list[list[Any]], # the cells of the rows
+    file:_TableFile # gets a note
+    )->None:
+    "Say how many cells are as long as Excel lets a cell be."
+    n_cut = sum(isinstance(cell, str) and len(cell) == _EXCEL_LIMIT for cells in rows for cell in cells)
+    if not n_cut: return
+    limit = _counted(_EXCEL_LIMIT, "character")
+    file.notes.append(f"Excel cuts a cell after {limit}: {_counted(n_cut, 'cell')} may lack an end")
+
+# %% ../nbs/01_files.ipynb #7465b5ce
+_READERS:dict[str, Callable[[_TableFile], pd.DataFrame]] = { # suffix → reader
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
-    ".jsonl": _read_jsonl,
+    ".jsonl": _read_json,
+    ".json": _read_json,
     ".parquet": _read_parquet,
+    ".xlsx": _read_excel,
 }
 
 # %% ../nbs/01_files.ipynb #82e57a26
@@ -353,11 +1220,39 @@ def _check_table_path(
     return path
 
 # %% ../nbs/01_files.ipynb #3aacc2ac
-def _write_csv(table:pd.DataFrame, path:Path)->None: table.to_csv(path, index=False)
-def _write_tsv(table:pd.DataFrame, path:Path)->None: table.to_csv(path, sep="\t", index=False)
-def _write_parquet(table:pd.DataFrame, path:Path)->None: table.to_parquet(path, index=False)
+def _write_csv(table:pd.DataFrame, path:Path)->None: _write_delimited(table, path, ",")
+def _write_tsv(table:pd.DataFrame, path:Path)->None: _write_delimited(table, path, "\t")
+
+def _write_delimited(
+    table:pd.DataFrame, # any table
+    path:Path, # the file to write
+    separator:str # between the cells
+    )->None:
+    "Write a CSV or TSV file."
+    quoting = csv.QUOTE_ALL if _has_carriage_return(table) else csv.QUOTE_MINIMAL
+    table.to_csv(path, sep=separator, index=False, quoting=quoting)
+
+def _has_carriage_return(
+    table:pd.DataFrame # any table
+    )->bool: # True if a cell or a name holds one, which Python before 3.13 does not quote
+    "Tell whether a table needs quotation marks around all cells."
+    columns = [table.columns, *(table.iloc[:, place] for place in range(table.shape[1]))]
+    return any(isinstance(cell, str) and "\r" in cell for column in columns for cell in column)
+
 def _write_jsonl(table:pd.DataFrame, path:Path)->None:
-    table.to_json(path, orient="records", lines=True, force_ascii=False)
+    table.reset_index(drop=True).to_json(path, orient="records", lines=True, force_ascii=False)
+
+def _write_parquet(
+    table:pd.DataFrame, # any table
+    path:Path # the file to write
+    )->None:
+    "Write a Parquet file; `OutputError` if a column mixes kinds of values, such as numbers and text."
+    table = table.copy(deep=False)
+    table.attrs = {name: value for name, value in table.attrs.items() if name != "notes"}
+    try: table.to_parquet(path, index=False)
+    except (TypeError, ValueError) as error:
+        what = f"Parquet cannot hold this table ({_first_line(error)})"
+        raise OutputError(what, where=path, fix="choose a file that ends in .jsonl or .csv") from None
 
 _WRITERS:dict[str, Callable[[pd.DataFrame, Path], None]] = { # suffix → writer
     ".csv": _write_csv,
