@@ -6,7 +6,9 @@
 __all__ = ['app', 'main']
 
 # %% ../nbs/22_cli.ipynb #a7e84382
+import csv
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from .core import DataError, FakeNewsError, Interrupted, _LazyModule
+from .core import DataError, FakeNewsError, Interrupted, OutputError, _LazyModule
 from .runtime import _process_rank, notify
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fakenews_nb.cleaning import Rule
+    from fakenews_nb.detector import Detector
     from fakenews_nb.training import Recipe
 else: pd = _LazyModule("pandas")
 
@@ -79,13 +83,15 @@ def _read_pairs(
     text:str|None, # such as "title=headline,text=body"
     option:str # the name of the option, for error messages
     )->dict[str, str]|None: # None if the option was not given
-    "Split comma-separated pairs; `DataError` if one is not a pair."
+    "Split comma-separated pairs; `DataError` if one is not a pair, or if a name stands twice on the left."
     if not text: return None
-    pairs = {}
-    for pair in text.split(","):
-        left, _, right = pair.partition("=")
+    pairs: dict[str, str] = {}
+    for pair in next(csv.reader([text], skipinitialspace=True)):
+        left, _, right = pair.rpartition("=") if option == "--labels" else pair.partition("=")
         if not left.strip() or not right.strip():
             raise DataError(f"{pair!r} is not a pair", where=option, fix=f"write {option} A=B,C=D")
+        if left.strip() in pairs:
+            raise DataError(f"{left.strip()!r} is given twice", where=option, fix="give each name once")
         pairs[left.strip()] = right.strip()
     return pairs
 
@@ -96,18 +102,27 @@ def _read_names(
     names = [name.strip() for name in (text or "").split(",")]
     return tuple(name for name in names if name)
 
+def _read_column_pairs(
+    text:str|None # such as "title=headline,text=none"
+    )->dict[str, str|None]|None: # our column name -> the file's, or None if it has none
+    "Read which column is which."
+    pairs = _read_pairs(text, "--columns")
+    if pairs is None: return None
+    return {name: None if column == "none" else column for name, column in pairs.items()}
+
 def _read_label_pairs(
-    text:str|None # such as "FALSE=fake,TRUE=real"
-    )->dict[str, int]|None: # value -> 0 or 1
-    "Read the meaning of label values; `DataError` if one means neither fake nor real."
-    from fakenews_nb.data import _LABEL_NAMES
+    text:str|None # such as "FALSE=fake,TRUE=real,satire=out"
+    )->dict[str, int|None]|None: # value -> 0, 1, or None if its rows are left out
+    "Read the meaning of label values; `DataError` if one means neither fake nor real nor out."
+    from fakenews_nb.articles import _LABEL_NAMES
     pairs = _read_pairs(text, "--labels")
     if pairs is None: return None
+    meanings: dict[str, int|None] = {**_LABEL_NAMES, "out": None}
     for meaning in pairs.values():
-        if meaning.lower() not in _LABEL_NAMES:
-            raise DataError(f"{meaning!r} is neither fake nor real", where="--labels",
+        if meaning.lower() not in meanings:
+            raise DataError(f"{meaning!r} is neither fake nor real nor out", where="--labels",
                 fix="such as --labels FALSE=fake,TRUE=real")
-    return {value: _LABEL_NAMES[meaning.lower()] for value, meaning in pairs.items()}
+    return {value: meanings[meaning.lower()] for value, meaning in pairs.items()}
 
 def _given(
     **options:Any # option -> value, or None if the user did not give it
@@ -121,19 +136,77 @@ _Path = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
     help="Folder to search for a named corpus "
          "(default: the variable FAKENEWS_DATA, then Kaggle's inputs, then a download).")]
 _Columns = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
-    help="Column names of a file, as our name=its name, such as title=headline,text=body,label=verdict "
-         "(default: our names).")]
+    help="Column names of a file, as our name=its name, such as title=headline,text=body,label=verdict; "
+         "none for a column that it does not have (default: our names).")]
 _Labels = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
-    help="Meaning of the label values, such as FALSE=fake,TRUE=real "
-         "(default: for a corpus, its own labels; for a file, 0 and fake, 1 and real).")]
+    help="Meaning of the label values, such as FALSE=fake,TRUE=real,satire=out; rows that are out are left out "
+         "(default: for a corpus, its own labels; for a file, fake and real).")]
+_DropUnlabelled = Annotated[bool, typer.Option("--drop-unlabelled", rich_help_panel=_FILES,
+    help="Leave out the rows of a file that have no label.")]
+_Dates = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
+    help="How a date such as 3/2/2016 is read: dayfirst or monthfirst "
+         "(default: as the other dates of the file show).")]
 _Encoding = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
     help="Encoding of text files (default: that of the corpus, or utf-8).")]
+_Quotes = Annotated[str|None, typer.Option(rich_help_panel=_FILES,
+    help="Quotation of the cells of a CSV or TSV file: double, or none if quotation marks are ordinary characters "
+         "(default: double).")]
+_SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", rich_help_panel=_FILES,
+    help="Leave out the rows of a file that cannot be read; they are kept in a file beside it, .rejected in its name.")]
 _HeldOut = Annotated[str|None, typer.Option(
     help="Subjects or sources of the test set, separated by commas, such as worldnews,left-news; "
          "required for the splits by_subject and by_source.")]
 _SplitSeed = Annotated[int, typer.Option(help="Seed of the split.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result of this program.")]
 _Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model folder.")]
+
+# %% ../nbs/22_cli.ipynb #ad4a1c8b
+_READING_OPTIONS: dict[str, tuple[Any, Any]] = { # option -> its annotation and its default
+    "path": (_Path, None),
+    "columns": (_Columns, None),
+    "labels": (_Labels, None),
+    "drop_unlabelled": (_DropUnlabelled, False),
+    "dates": (_Dates, None),
+    "encoding": (_Encoding, None),
+    "quotes": (_Quotes, None),
+    "skip_bad_rows": (_SkipBadRows, False),
+}
+
+def _reads_articles(
+    command:Callable[..., None] # with a parameter reading
+    )->Callable[..., None]: # the same command, with the options in place of that parameter
+    "Give a command the options for reading articles."
+    @functools.wraps(command)
+    def run(**values:Any)->None:
+        options = {name: values.pop(name) for name in _READING_OPTIONS}
+        command(**values, reading=_reading(options))
+    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "reading"]
+    added = []
+    for name, (annotation, default) in _READING_OPTIONS.items():
+        added.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + added
+    run.__signature__ = inspect.Signature(parameters) # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+def _reading(
+    options:dict[str, Any] # option -> value, see _READING_OPTIONS
+    )->dict[str, Any]: # keyword arguments of load_articles; without those that the user did not give
+    "Turn the options into keyword arguments."
+    columns = _read_column_pairs(options["columns"])
+    labels = _read_label_pairs(options["labels"])
+    reading = _given(**{**options, "columns": columns, "labels": labels})
+    return {name: value for name, value in reading.items() if value is not False}
+
+def _refuse_reading(
+    reading:dict[str, Any], # see _reading
+    folder:str|Path # the prepared folder
+    )->None:
+    "Check that no option for reading is given for a prepared folder; `DataError` if one is."
+    if not reading: return
+    option = "--" + next(iter(reading)).replace("_", "-")
+    raise DataError(f"the articles of a prepared folder are read already; {option} would be ignored", where=folder,
+        fix=f"leave {option} out, or name the file that the folder was prepared from")
 
 # %% ../nbs/22_cli.ipynb #e8ab6f78
 @app.command("corpora", epilog="Examples:\n\nfakenews corpora\n\nfakenews corpora horne2017")
@@ -158,6 +231,7 @@ def _corpora_command(
     "fakenews audit news.csv --columns title=headline,text=body,label=verdict --strict\n\n"
     "fakenews audit prepared --out audit.json")
 @_guarded
+@_reads_articles
 def _audit_command(
     data:Annotated[str, typer.Argument(metavar="DATA",
         help="Articles to audit: name of a corpus, sample, folder with the files of one corpus, file of articles, "
@@ -176,17 +250,15 @@ def _audit_command(
     levels:Annotated[bool, typer.Option("--levels/--no-levels",
         help="Compare the cleaning levels, too, which takes longer.")]=True,
     seed:_SplitSeed=42,
-    path:_Path=None,
-    columns:_Columns=None,
-    labels:_Labels=None,
-    encoding:_Encoding=None
+    *,
+    reading:dict[str, Any]
     )->None:
     "Find duplicates across the split and features that give the label away, before a model is trained."
     from fakenews_nb.audit import _report_suffix, run_audit
     reports = out or []
     for file in reports: _report_suffix(file)
-    report = run_audit(data, path, clean=clean, split=split, held_out=_read_names(held_out), seed=seed, levels=levels,
-        columns=_read_pairs(columns, "--columns"), labels=_read_label_pairs(labels), encoding=encoding)
+    report = run_audit(data, clean=clean, split=split, held_out=_read_names(held_out), seed=seed, levels=levels,
+        **reading)
     for file in reports: report.save(file)
     print(report)
     for file in reports: notify(f"report: {file}")
@@ -200,10 +272,11 @@ def _audit_command(
     "fakenews prepare isot --split by_date --clean strict --out future\n\n"
     "fakenews prepare isot+welfake --split by_source --held-out welfake --out prepared")
 @_guarded
+@_reads_articles
 def _prepare_command(
     source:Annotated[str, typer.Argument(metavar="SOURCE",
         help="Articles to prepare: name of a corpus (fakenews corpora lists them), several names joined by +, sample, "
-             "folder with the files of one corpus, or CSV, TSV, Parquet or JSON Lines file.")],
+             "folder with the files of one corpus, or CSV, TSV, Parquet, JSON, JSON Lines or Excel file.")],
     out:Annotated[Path, typer.Option(help="Prepared folder to write.")],
     overwrite:_Overwrite=False,
     protocol:Annotated[str, typer.Option(
@@ -216,32 +289,49 @@ def _prepare_command(
              "or stratified (random).")]="grouped",
     held_out:_HeldOut=None,
     seed:_SplitSeed=42,
-    path:_Path=None,
-    columns:_Columns=None,
-    labels:_Labels=None,
-    encoding:_Encoding=None
+    *,
+    reading:dict[str, Any]
     )->None:
     "Read a corpus, clean it, split it, and store it as Parquet with a manifest."
     from fakenews_nb.splits import prepare
-    column_names = _read_pairs(columns, "--columns")
-    label_meanings = _read_label_pairs(labels)
-    prepare(source, out, path, protocol=protocol, seed=seed, overwrite=overwrite, clean=clean, split=split,
-        held_out=_read_names(held_out), columns=column_names, labels=label_meanings, encoding=encoding)
+    prepare(source, out, protocol=protocol, seed=seed, overwrite=overwrite, clean=clean, split=split,
+        held_out=_read_names(held_out), **reading)
     print(out)
 
 # %% ../nbs/22_cli.ipynb #280e1f8c
 def _prepared_folder(
     data:str, # a prepared folder, or a source for splits.prepare
     out:Path, # the run folder
-    seed:int # of the split
+    seed:int, # of the split
+    reading:dict[str, Any] # keyword arguments of load_articles
     )->Path: # a prepared folder
     "Find the prepared folder, or make one from a source beside the run."
     from fakenews_nb.splits import _MANIFEST_FILE, prepare
-    if Path(data).is_dir(): return Path(data)
+    if Path(data).is_dir():
+        _refuse_reading(reading, data)
+        return Path(data)
     folder = out.with_name(out.name + "-data")
-    if (folder/_MANIFEST_FILE).is_file(): notify(f"reusing {data} as prepared in {folder}")
-    else: prepare(data, folder, seed=seed)
+    if (folder/_MANIFEST_FILE).is_file():
+        _check_same_source(folder, data, reading)
+        notify(f"reusing {data} as prepared in {folder}")
+    else: prepare(data, folder, seed=seed, **reading)
     return folder
+
+def _check_same_source(
+    folder:Path, # prepared by an earlier command
+    data:str, # the source to train on
+    reading:dict[str, Any] # keyword arguments of load_articles
+    )->None:
+    "Check that a folder was prepared from this source, read in this way; `OutputError` if not."
+    from fakenews_nb.files import read_json, sha256
+    from fakenews_nb.splits import _MANIFEST_FILE
+    manifest = read_json(folder/_MANIFEST_FILE)
+    settings = {name: value for name, value in reading.items() if name != "path"}
+    same = manifest.get("source") == data and manifest.get("reading", {}) == settings
+    if same and Path(data).is_file(): same = manifest.get("source_sha256") == {Path(data).name: sha256(data)}
+    if same: return
+    raise OutputError("the folder was prepared from other articles, or they were read in another way", where=folder,
+        fix=f"remove it, or choose another --out; or: fakenews prepare {data} --out FOLDER, fakenews train FOLDER")
 
 _PRINTED_SCORES = {"weighted F1": "f1", "accuracy": "accuracy", "macro F1": "macro_f1"}
 
@@ -252,7 +342,16 @@ def _print_scores(
     auc = "n/a (one class only)" if scores["roc_auc"] is None else f"{scores['roc_auc']:.4f}"
     shown = [f"{title} {scores[name]:.4f}" for title, name in _PRINTED_SCORES.items()]
     shown += [f"ROC AUC {auc}", f"wrong {scores['errors']:,} of {scores['n']:,}"]
-    print("   ".join(shown))
+    recalls = [_class_recall(scores, name) for name in ("fake", "real")]
+    print("   ".join([*shown, *recalls]))
+
+def _class_recall(
+    scores:dict[str, Any], # see stats.classification_scores
+    name:str # "fake" or "real"
+    )->str: # such as "recall of fake 0.9800"
+    "Describe the recall of one class; it is not defined without articles of this class."
+    recall = f"{scores[name + '_recall']:.4f}" if scores[f"{name}_n"] else "n/a"
+    return f"recall of {name} {recall}"
 
 def _chosen_recipe(
     name:str, # a key of training.RECIPES
@@ -276,6 +375,7 @@ _MaxLength = Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
     "fakenews train prepared --recipe published --out runs/published\n\n"
     "torchrun --nproc-per-node 2 --no-python fakenews train prepared --out runs/both")
 @_guarded
+@_reads_articles
 def _train_command(
     data:Annotated[str, typer.Argument(metavar="DATA",
         help="Prepared folder, or name of a corpus or file of articles to prepare first.")],
@@ -300,7 +400,12 @@ def _train_command(
         help="Precision: fp32, bf16 or fp16 "
              "(default: for fast, the fastest that the device computes natively; for published, fp32).")]=None,
     seed:Annotated[int|None, typer.Option(rich_help_panel=_RECIPE,
-        help="Seed of the new weights, the order of the articles and dropout (default: 42).")]=None
+        help="Seed of the new weights, the order of the articles and dropout (default: 42).")]=None,
+    class_weight:Annotated[str|None, typer.Option(rich_help_panel=_RECIPE,
+        help="Weight of the classes in the loss: balanced gives fake and real articles the same total weight "
+             "(default: every article weighs the same).")]=None,
+    *,
+    reading:dict[str, Any]
     )->None:
     "Fine-tune a model, score it on the test articles, and write a report."
     from fakenews_nb.error_analysis import finish_run
@@ -315,8 +420,9 @@ def _train_command(
         batch_size=batch_size,
         learning_rate=lr,
         seed=seed,
-        precision=precision)
-    with _main_process_first(): folder = _prepared_folder(data, out, 42)
+        precision=precision,
+        class_weight=class_weight)
+    with _main_process_first(): folder = _prepared_folder(data, out, 42, reading)
     run = finetune(folder, out, model, chosen, limit=limit, resume=resume, overwrite=overwrite, processes=processes)
     rank, _ = _process_rank()
     if rank: return
@@ -325,19 +431,25 @@ def _train_command(
 
 # %% ../nbs/22_cli.ipynb #bc284331
 def _articles_to_evaluate(
-    data:str, # a prepared folder, or a corpus's name
-    split:str, # of a prepared folder
-    path:str|None # where a named corpus lies
+    data:str, # a prepared folder, a corpus's name, or a file
+    split:str|None, # of a prepared folder; None: test
+    reading:dict[str, Any] # keyword arguments of load_articles
     )->"tuple[pd.DataFrame, tuple[Rule, ...]|None, dict[str, Any]]": # articles, the rules that cleaned them, metadata
     "Read the articles to evaluate on; `DataError` if there is no such split."
     from fakenews_nb.cleaning import Rule
     from fakenews_nb.data import load_articles
     from fakenews_nb.error_analysis import _describe_data
-    from fakenews_nb.splits import SPLITS, load_prepared
-    if not Path(data).is_dir():
-        articles = load_articles(data, path)
+    from fakenews_nb.splits import _MANIFEST_FILE, SPLITS, load_prepared
+    is_prepared = (Path(data)/_MANIFEST_FILE).is_file()
+    if not is_prepared and split is not None:
+        raise DataError("only a prepared folder has splits; all articles of anything else are scored", where="--split",
+            fix="leave --split out, or prepare the articles first")
+    if not is_prepared:
+        articles = load_articles(data, **reading)
         about = {"source": data, "origin": articles.attrs["origin"], "evaluated on": f"all {len(articles):,} articles"}
         return articles, None, about
+    _refuse_reading(reading, data)
+    split = split or "test"
     if split not in SPLITS:
         raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITS)}")
     dataset, manifest = load_prepared(data)
@@ -345,27 +457,31 @@ def _articles_to_evaluate(
     return dataset[split].to_pandas(), rules, _describe_data(manifest) | {"evaluated on": split}
 
 @app.command("evaluate", epilog="Examples:\n\nfakenews evaluate runs/first prepared\n\n"
-    "fakenews evaluate runs/first sample --out elsewhere")
+    "fakenews evaluate runs/first sample --out elsewhere\n\n"
+    "fakenews evaluate runs/first news.csv --columns text=body --labels 1=fake,0=real")
 @_guarded
+@_reads_articles
 def _evaluate_command(
     model:_Model,
     data:Annotated[str, typer.Argument(metavar="DATA",
         help="Prepared folder, or name of a corpus or file of articles, all of which are scored.")],
-    split:Annotated[str, typer.Option(help="Split of a prepared folder: train, validation or test.")]="test",
+    split:Annotated[str|None, typer.Option(
+        help="Split of a prepared folder: train, validation or test (default: test).")]=None,
     out:Annotated[Path|None, typer.Option(
         help="Folder to write, with predictions.parquet, scores.json and report.html "
              "(default: print the scores only).")]=None,
     overwrite:_Overwrite=False,
-    path:_Path=None
+    *,
+    reading:dict[str, Any]
     )->None:
     "Score a model on a split or on a whole corpus."
     from fakenews_nb.core import _MADE_BY
     from fakenews_nb.error_analysis import error_report
-    from fakenews_nb.evaluation import evaluate_predictions, predict, save_predictions
+    from fakenews_nb.evaluation import _single_class_note, evaluate_predictions, predict, save_predictions
     from fakenews_nb.files import _claim_folder, new_folder, write_json
     from fakenews_nb.models import _resolve_model_folder
     if out: _claim_folder(out, "scores.json", overwrite)
-    articles, rules, about = _articles_to_evaluate(data, split, path)
+    articles, rules, about = _articles_to_evaluate(data, split, reading)
     model_folder = _resolve_model_folder(model)
     predictions = predict(model_folder, articles, rules)
     if out:
@@ -376,6 +492,8 @@ def _evaluate_command(
             contents = {"made_by": _MADE_BY, "model": str(model), "data": about, "scores": scores}
             write_json(contents, partial/"scores.json")
     _print_scores(evaluate_predictions(predictions))
+    note = _single_class_note(predictions)
+    if note: notify(note)
 
 # %% ../nbs/22_cli.ipynb #5eea6796
 @app.command("errors", epilog="Example:\n\nfakenews errors runs/first --top 10")
@@ -401,12 +519,23 @@ def _errors_command(
     notify(f"\nreport: {run/'report.html'}")
 
 # %% ../nbs/22_cli.ipynb #24a39b80
+def _reading_of(
+    name:str, # one of the corpora or files
+    names:list[str], # all of them
+    reading:dict[str, Any] # keyword arguments of load_articles
+    )->dict[str, Any]: # those that apply to this one
+    "Keep the settings of files away from the corpora that are read beside them."
+    from fakenews_nb.data import _is_table_file
+    if any(map(_is_table_file, names)) and not _is_table_file(name): return _given(path=reading.get("path"))
+    return reading
+
 @app.command("transfer", epilog="Examples:\n\n"
     "fakenews transfer --train isot --test fakenewsamt,horne2017,liar --path ~/corpora --out matrix\n\n"
     "fakenews transfer --train isot,liar --test fakenewsamt --model linear_svc --model char_svc+tinybert "
     "--path ~/corpora --out matrix\n\n"
     "fakenews transfer --train isot,liar,horne2017 --leave-one-corpus-out --path ~/corpora --out one-out")
 @_guarded
+@_reads_articles
 def _transfer_command(
     *,
     train:Annotated[str, typer.Option(
@@ -427,13 +556,13 @@ def _transfer_command(
     test_limit:Annotated[int|None, typer.Option(min=1,
         help="Largest number of test articles per corpus (default: all).")]=None,
     seed:Annotated[int, typer.Option(help="Seed of the splits, the drawn test articles and the training.")]=42,
-    path:_Path=None,
     epochs:Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
         help="Passes of an encoder over its training articles (default: 2).")]=None,
     min_steps:Annotated[int|None, typer.Option(min=0, rich_help_panel=_RECIPE,
         help="Least number of training steps of an encoder; a small corpus gets more epochs (default: 100).")]=None,
     max_length:Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
-        help="Tokens that an encoder reads of each article (default: 128).")]=None
+        help="Tokens that an encoder reads of each article (default: 128).")]=None,
+    reading:dict[str, Any]
     )->None:
     "Train on some corpora and test on others: the out-of-domain scores."
     from fakenews_nb import transfer
@@ -447,7 +576,7 @@ def _transfer_command(
     models = model or ["linear_svc"]
     recipe = _chosen_recipe("fast", epochs=epochs, min_steps=min_steps, max_length=max_length, seed=seed)
     _claim_folder(out, "transfer.json", overwrite=True)
-    corpora = {name: load_articles(name, None if name == "sample" else path) for name in names}
+    corpora = {name: load_articles(name, **_reading_of(name, names, reading)) for name in names}
     about:dict[str, Any] = {"trained on": ", ".join(trains), "models": ", ".join(models)}
     about |= {"cleaning": clean, "stated prior": prior}
     about |= {"epochs": recipe.epochs, "minimum steps": recipe.min_steps, "tokens": recipe.max_length}
@@ -464,23 +593,55 @@ def _transfer_command(
     notify(f"with intervals: {out/'transfer.csv'}; heat maps: {out/'transfer.html'}")
 
 # %% ../nbs/22_cli.ipynb #049c548b
-@app.command("predict", epilog='Examples:\n\nfakenews predict runs/first "The council met on Monday."\n\n'
+_HYPHEN = "\0-" # in place of a text's first hyphen, while the command line is split into options and texts
+
+class _TextCommand(TyperCommand):
+    "A command whose arguments may be texts that begin with a hyphen."
+    def parse_args(self,
+        ctx:Any, # click's context
+        args:list[str] # as given
+        )->list[str]: # what is left, which is nothing
+        "Split the command line into options and texts."
+        is_text = [arg.startswith("-") and any(map(str.isspace, arg)) for arg in args]
+        marked = [_HYPHEN + arg[1:] if text else arg for arg, text in zip(args, is_text, strict=True)]
+        return super().parse_args(ctx, marked)
+
+def _read_text_arguments(
+    texts:list[str] # as given; - stands for standard input
+    )->list[str]: # the texts
+    "Restore hyphens, and read standard input; `DataError` if it is empty or asked for twice."
+    if texts.count("-") > 1:
+        raise DataError("standard input can be read only once", where="-", fix="give one -, or name a file with --file")
+    restored = [text.removeprefix("\0") for text in texts]
+    if "-" not in texts: return restored
+    piped = sys.stdin.read()
+    if not piped.strip():
+        raise DataError("standard input is empty", where="-", fix="such as: fakenews predict MODEL - < article.txt")
+    return [piped if text == "-" else text for text in restored]
+
+# %% ../nbs/22_cli.ipynb #b8f71fe6
+@app.command("predict", cls=_TextCommand, epilog='Examples:\n\n'
+    'fakenews predict runs/first "The council met on Monday."\n\n'
+    "fakenews predict runs/first - < article.txt\n\n"
     "fakenews predict runs/first --file news.csv --out verdicts.csv")
 @_guarded
 def _predict_command(
     model:_Model,
-    texts:Annotated[list[str]|None, typer.Argument(metavar="TEXT", help="Texts to predict, each in quotes.")]=None,
+    texts:Annotated[list[str]|None, typer.Argument(metavar="TEXT",
+        help="Texts to predict, each in quotes; - reads one text from standard input.")]=None,
     file:Annotated[Path|None, typer.Option(
-        help="File of articles to predict instead: CSV, TSV, Parquet or JSON Lines, with columns title, text or both."
-        )]=None,
+        help="File of articles to predict instead, with columns title, text or both: CSV, TSV, Parquet, JSON, "
+             "JSON Lines or Excel.")]=None,
     out:Annotated[Path|None, typer.Option(
-        help="File to write, in one of these formats (default: CSV on standard output).")]=None,
+        help="File to write: CSV, TSV, Parquet or JSON Lines (default: CSV on standard output).")]=None,
     overwrite:Annotated[bool, typer.Option("--overwrite", help="Replace the file to write if it exists.")]=False,
     threshold:Annotated[float, typer.Option(help="Probability of fake from which on the verdict is fake.")]=.5,
     columns:Annotated[str|None, typer.Option(rich_help_panel=_FILES,
-        help="Column names of the file, as our name=its name, such as title=headline,text=body "
-             "(default: our names).")]=None,
-    encoding:Annotated[str, typer.Option(rich_help_panel=_FILES, help="Encoding of a text file.")]="utf-8"
+        help="Column names of the file, as our name=its name, such as title=headline,text=body; "
+             "none for a column that it does not have (default: our names).")]=None,
+    encoding:_Encoding=None,
+    quotes:_Quotes=None,
+    skip_bad_rows:_SkipBadRows=False
     )->None:
     "Predict whether articles read like fake or real news, and with what probability. This does not check facts."
     from fakenews_nb.detector import Detector, predict_file
@@ -488,18 +649,34 @@ def _predict_command(
     if bool(texts) == bool(file):
         raise DataError("give either texts or a file",
             fix='fakenews predict MODEL "a text", or fakenews predict MODEL --file news.csv --out verdicts.csv')
-    if out and not file: raise DataError("--out goes with --file", fix="give the articles as a file")
+    settings = _given(columns=_read_column_pairs(columns), encoding=encoding, quotes=quotes)
+    if skip_bad_rows: settings["skip_bad_rows"] = True
+    if file is None: _refuse_file_options(out=out, overwrite=overwrite, **settings)
     if out: _check_table_path(out)
     detector = Detector.load(model, threshold)
     if file is None:
-        for text, verdict in zip(texts or [], detector.predict(texts or []).itertuples(), strict=True):
-            beginning = " ".join(text.split())[:80]
-            print(f"{verdict.label}\t{verdict.probability:.6f}\t{beginning}")
+        _print_verdicts(detector, _read_text_arguments(texts or []))
         return
-    table = predict_file(detector, file, out, columns=_read_pairs(columns, "--columns"), encoding=encoding,
-        overwrite=overwrite)
+    table = predict_file(detector, file, out, overwrite=overwrite, **settings)
     if out: notify(f"{len(table):,} articles predicted: {out}")
     else: print(table.to_csv(index=False), end="")
+
+def _refuse_file_options(
+    **options:Any # option -> value; None or False if it was not given
+    )->None:
+    "Check that no option for files is given with texts; `DataError` names the first that is."
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if value: raise DataError(f"{option} goes with --file", where=option, fix="give the articles as a file")
+
+def _print_verdicts(
+    detector:"Detector", # a loaded model
+    texts:list[str] # to predict
+    )->None:
+    "Print a line for each text."
+    for text, verdict in zip(texts, detector.predict(texts).itertuples(), strict=True):
+        beginning = " ".join(text.split())[:80]
+        print(f"{verdict.label}\t{verdict.probability:.6f}\t{beginning}")
 
 # %% ../nbs/22_cli.ipynb #8d7bada3
 _DEMO_ARTICLES = (

@@ -5,7 +5,7 @@
 # %% ../nbs/21_detector.ipynb #77f85b60
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import softmax
 
+from .articles import _choose_columns, _describe_columns, _read_texts
 from .core import FAKE, ID2LABEL, REAL, DataError, OutputError, _LazyModule, _LazyType
-from .data import _text_column
 from .files import _check_table_path, read_table, write_table
 from .models import _resolve_model_folder, load_classifier, predict_logits
 from .runtime import notify, this_machine
@@ -120,39 +120,49 @@ def _verdict_table(
 # %% ../nbs/21_detector.ipynb #6ef2629f
 def predict_file(
     detector:Detector, # see Detector.load
-    path:str|Path, # a CSV, TSV, Parquet or JSON Lines file with a column title, text, or both
-    out:str|Path|None=None, # the file to write, in one of these formats; None: only return the table
+    path:str|Path, # a table file with a column title, text, or both; see files.read_table
+    out:str|Path|None=None, # the file to write: CSV, TSV, Parquet or JSON Lines; None: only return the table
     *,
-    columns:dict[str, str]|None=None, # our column name (title, text) -> the file's, if they differ
-    encoding:str="utf-8", # encoding of a text file
+    columns:Mapping[str, str|None]|None=None, # our column name (title, text) -> the file's, if they differ
+    encoding:str|None=None, # encoding of a text file; None: UTF-8
+    quotes:str="double", # "double", or "none" if quotation marks are ordinary characters
+    skip_bad_rows:bool=False, # leave out the rows that cannot be read, and keep them in a file of their own?
     overwrite:bool=False # True replaces out if it exists
     )->pd.DataFrame: # the file's table with the columns predicted_label, predicted_probability, predicted_note
     "Predict the articles of a file; `DataError` if it cannot be read, `OutputError` if `out` cannot be written."
-    table = read_table(path, encoding)
-    title_column, text_column = _title_and_text_columns(table, columns or {}, path)
+    table = read_table(path, encoding, quotes=quotes, skip_bad_rows=skip_bad_rows)
+    name = Path(path).name
+    for note in table.attrs.pop("notes", []): notify(f"{name}: {note}")
+    titles, texts = _read_articles(table, columns, path)
     if out is not None and _check_table_path(out).exists() and not overwrite:
         raise OutputError("the file exists", where=out,
             fix="choose another --out, or add --overwrite to replace it; nothing was changed")
-    absent = [""]*len(table)
-    titles = _text_column(table[title_column]) if title_column in table else absent
-    texts = _text_column(table[text_column]) if text_column in table else absent
     verdicts = detector.predict(texts, titles).add_prefix("predicted_")
-    result = table.assign(**verdicts.set_axis(table.index))
+    result = _keep_earlier(table, list(verdicts)).reset_index(drop=True).join(verdicts)
     if out is not None: write_table(result, out)
     return result
 
-def _title_and_text_columns(
+def _read_articles(
     table:pd.DataFrame, # as read from a file
-    columns:dict[str, str], # our column name -> the file's
-    path:str|Path # the file, for error messages
-    )->tuple[str, str]: # the file's names for the columns title and text
-    "Find the columns to read; `DataError` if a named one is missing, or if there is neither title nor text."
-    title_column = columns.get("title", "title")
-    text_column = columns.get("text", "text")
-    missing = [name for name in columns.values() if name not in table]
-    if not missing and title_column not in table and text_column not in table: missing = ["title or text"]
-    if missing:
-        present = ", ".join(map(str, table.columns))
-        raise DataError(f"missing columns: {', '.join(missing)}; found: {present}", where=path,
-            fix="state which column is which, such as --columns title=headline,text=body")
-    return title_column, text_column
+    columns:Mapping[str, str|None]|None, # our column name -> the file's
+    path:str|Path # the file, for messages
+    )->tuple[pd.Series, pd.Series]: # titles and bodies
+    "Find the titles and bodies of a table, and say which columns they are; `DataError` if there are none."
+    unused = sorted(set(columns or {}) - {"title", "text"})
+    if unused:
+        raise DataError(f"a prediction reads the title and the text alone; {unused[0]!r} would be ignored",
+            where="--columns", fix="such as --columns title=headline,text=body")
+    chosen = _choose_columns(table, columns, path, needs_label=False)
+    names = {name: chosen[name] for name in ("title", "text")}
+    notify(f"{Path(path).name}: {_describe_columns(table, names)}")
+    table = table.reset_index(drop=True)
+    return _read_texts(table, names["title"], path), _read_texts(table, names["text"], path)
+
+def _keep_earlier(
+    table:pd.DataFrame, # as read from a file
+    names:list[str] # the columns that are about to be added
+    )->pd.DataFrame: # the table without columns of these names
+    "Rename the columns of earlier predictions, so that none is lost."
+    earlier = {name: f"file_{name}" for name in names if name in table}
+    if earlier: notify(f"columns renamed, because this prediction adds its own: {', '.join(earlier)} to file_…")
+    return table.rename(columns=earlier)
