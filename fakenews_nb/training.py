@@ -5,6 +5,7 @@
 # %% ../nbs/15_training.ipynb #b82c213a
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -12,26 +13,26 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import core, tokenization
+from . import core, stats, tokenization
 from .baselines import label_predictability
 from .cleaning import Rule
-from .core import _MADE_BY, DataError, FakeNewsError, Interrupted, ModelError, OutputError
+from .core import _MADE_BY, ID2LABEL, DataError, FakeNewsError, Interrupted, ModelError, OutputError
 from .files import _catch_write_errors, _claim_folder, new_folder, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels, tune_process
 from .models import _quiet_transformers, load_encoder
 from .reports import _ACCENT_COLORS, new_axes
 from .runtime import _main_process_first, _process_rank, notify, this_machine, versions
 from .splits import load_prepared
-from .stats import weighted_scores
 from .tokenization import TextPipeline, article_texts, make_collator, tokenize
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Recipe:
     reweight:bool=False # whether to draw articles less often if words alone predict their label
     encoder_learning_rate:float|None=None # peak learning rate of the encoder; None: the same as that of the head
     swa_fraction:float=0. # fraction of the steps, at the end of the run, whose weights are averaged; 0: none
+    class_weight:str|None=None # "balanced": both classes count equally in the loss; None: every article does
 
 # %% ../nbs/15_training.ipynb #4a5d60ed
 _FAST = Recipe(
@@ -140,7 +142,9 @@ def finetune(
         trainer = _build_trainer(encoder, tokenizer, train, dataset["validation"], resolved, folder, callbacks)
         seconds = _train_or_resume(trainer, folder, resume)
         if _has_averaged(trainer, resolved): trainer.evaluate()
+    _check_converged(trainer, folder)
     metrics = _run_metrics(trainer, resolved, manifest, seconds)
+    for note in metrics["notes"]["validation"]: notify(note)
     text_pipeline = TextPipeline(_manifest_rules(manifest), resolved.missing_parts)
     with _main_process_first():
         if rank == 0: _save_run(trainer, tokenizer, text_pipeline, folder, metrics)
@@ -255,6 +259,7 @@ def _check_settings(
     )->None:
     "Check that a run to be resumed was started with the same settings; `OutputError` if not."
     before = read_json(out/_RUN_FILE)
+    if isinstance(before.get("recipe"), dict): before["recipe"] = asdict(Recipe(name="")) | before["recipe"]
     different = [name for name, value in settings.items() if before.get(name) != value]
     if not different: return
     raise OutputError(f"this run was started with another {', '.join(different)}", where=out/_RUN_FILE,
@@ -301,6 +306,7 @@ def _resolve_recipe(
     processes:int=1 # processes that share each batch
     )->Recipe: # the recipe without open settings
     "Decide the open settings of a recipe; `DataError` if a setting is invalid or not possible here."
+    _check_class_weight(recipe)
     padding = _resolve_padding(recipe, model)
     if recipe.batch_size % processes:
         raise DataError(f"a batch of {recipe.batch_size} articles cannot be shared by {processes} processes",
@@ -318,6 +324,14 @@ def _resolve_recipe(
         max_length=max_length,
         epochs=epochs,
         patience=patience)
+
+def _check_class_weight(
+    recipe:Recipe # only its field class_weight counts
+    )->None:
+    "Check how the classes are to be weighted; `DataError` if the setting is unknown."
+    if recipe.class_weight is None or recipe.class_weight == "balanced": return
+    raise DataError(f"class_weight is {recipe.class_weight!r}; expected balanced, or None",
+        fix='class_weight="balanced", or leave it out')
 
 # %% ../nbs/15_training.ipynb #9a089b72
 _PADDINGS = ("packed", "dynamic", "static")
@@ -542,6 +556,27 @@ def _weight_averaging(
             if self.average is not None: kwargs["model"].load_state_dict(self.average.module.state_dict())
     return AverageWeights()
 
+# %% ../nbs/15_training.ipynb #89456223
+def _class_weights(
+    recipe:Recipe, # only its field class_weight counts
+    labels:Sequence[int] # of the training articles; both classes occur
+    )->tuple[float, float]|None: # weight of fake and of real; None: every article counts the same
+    "Compute the weights of the classes in the loss."
+    if recipe.class_weight is None: return None
+    n_fake, n_real = np.bincount(labels, minlength=2).tolist()
+    n = n_fake + n_real
+    return n/(2*n_fake), n/(2*n_real)
+
+def _class_weighted_loss(
+    logits:torch.Tensor, # shape (articles, 2)
+    labels:torch.Tensor, # shape (articles,): 0 or 1
+    class_weights:tuple[float, float] # weight of fake and of real
+    )->torch.Tensor: # a number
+    "Compute the weighted cross-entropy, divided by the number of articles."
+    import torch
+    weights = torch.tensor(class_weights, device=logits.device)
+    return torch.nn.functional.cross_entropy(logits.float(), labels, weights, reduction="sum")/len(labels)
+
 # %% ../nbs/15_training.ipynb #bb152670
 if TYPE_CHECKING: _TrainerBase = Trainer
 else: _TrainerBase = object # _make_trainer adds Trainer
@@ -603,12 +638,18 @@ class _GroupByLength(_TrainerBase):
         return _grouped_sampler(np.asarray(tokens["length"]), batch_size, self.args.seed)
 
 # %% ../nbs/15_training.ipynb #37d8490c
+def _selection_score(
+    entry:Mapping[str, float] # scores of an evaluation
+    )->float: # 0 to 1
+    "Look up the score that chooses the best epoch: the macro F1 if it was computed, else the weighted F1."
+    return entry.get("eval_macro_f1", entry["eval_f1"])
+
 def _breaks_tie(
     metrics:dict[str, float], # scores of the latest evaluation
     state:TrainerState # of the run; its log ends with the latest evaluation
     )->bool: # True if the model that was just evaluated should replace the best one
     "Tell whether the latest evaluation equals the best F1 so far, with a lower validation loss than the best model."
-    if metrics["eval_f1"] != state.best_metric: return False
+    if _selection_score(metrics) != state.best_metric: return False
     best_losses = []
     for entry in state.log_history:
         if entry["step"] == state.best_global_step and "eval_loss" in entry: best_losses.append(entry["eval_loss"])
@@ -619,34 +660,30 @@ class _BreakTies(_TrainerBase):
     "A mixin for `Trainer` that, among models of equal F1, keeps the one with the lowest validation loss."
     def _determine_best_metric(self, metrics:dict[str, float], trial:Any)->bool:
         "Tell whether the model that was just evaluated is the best so far."
+        if not math.isfinite(metrics["eval_loss"]): return False
         is_better = super()._determine_best_metric(metrics, trial)
         if is_better or not _breaks_tie(metrics, self.state): return is_better
         self.state.best_global_step = self.state.global_step
         return True
 
 # %% ../nbs/15_training.ipynb #0f78e12e
-def _weigh_loss(
-    result:Any, # what Trainer.compute_loss returns: a loss, or a tuple of a loss and outputs
-    weight:float # what to multiply the loss by
-    )->Any: # the same, with the weighted loss
-    "Multiply a loss by a weight."
-    if not isinstance(result, tuple): return result*weight
-    loss, *outputs = result
-    return loss*weight, *outputs
-
 def _make_trainer(
     *args:Any, # as for transformers.Trainer
     group_by_length:bool=False, # whether a training batch holds articles of similar length
     micro_batch_tokens:int=0, # tokens of a packed batch to compute at once, see tokenization._micro_batches; 0: all
+    class_weights:tuple[float, float]|None=None, # weight of fake and of real in the loss; None: equal
     **kwargs:Any # as for transformers.Trainer
     )->Trainer: # ready to train
-    "Make a `Trainer` that groups articles by length, breaks ties in F1, and divides packed batches."
+    "Make a `Trainer` that groups articles by length, breaks ties in F1, divides packed batches and weights classes."
     from transformers import Trainer
     class BatchTrainer(_GroupByLength, _BreakTies, Trainer):
         loss_weight = 1. # of the micro-batch that is being computed
 
-        def compute_loss(self, *args:Any, **kwargs:Any)->Any:
-            return _weigh_loss(super().compute_loss(*args, **kwargs), self.loss_weight)
+        def compute_loss(self, model:Any, inputs:Any, return_outputs:bool=False, num_items_in_batch:Any=None)->Any:
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+            if class_weights: loss = _class_weighted_loss(outputs["logits"], inputs["labels"], class_weights)
+            loss = loss*self.loss_weight
+            return (loss, outputs) if return_outputs else loss
 
         def training_step(self, model:torch.nn.Module, inputs:dict[str, Any], num_items_in_batch:Any=None)->Any:
             is_packed = "cu_seq_lens_q" in inputs
@@ -706,7 +743,6 @@ def _device_settings(
         "dataloader_num_workers": workers}
 
 _FIXED_SETTINGS:dict[str, Any] = {
-    "metric_for_best_model": "f1",
     "greater_is_better": True,
     "load_best_model_at_end": True,
     "save_total_limit": 2, # keep two checkpoints: the best and the last
@@ -731,6 +767,7 @@ def _training_arguments(
         warmup_steps=_warmup_steps(recipe, steps),
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
+        metric_for_best_model="macro_f1" if recipe.class_weight else "f1",
         **settings)
     if args.n_gpu > 1: args._n_gpu = 1 # one GPU per process: DataParallel would copy the model at every step
     return args
@@ -741,28 +778,56 @@ def _progress_callback()->TrainerCallback: # for one run
     from transformers.trainer_callback import ProgressCallback
     class OneLinePerEvaluation(ProgressCallback):
         def on_log(self, args:Any, state:Any, control:Any, logs:Any=None, **kwargs:Any)->None:
-            if "eval_f1" not in logs: return
-            notify(f"epoch {logs['epoch']:g}: validation loss {logs['eval_loss']:.4f}, F1 {logs['eval_f1']:.4f}")
+            if "eval_f1" in logs: notify(_evaluation_line(logs))
     return OneLinePerEvaluation()
 
-# %% ../nbs/15_training.ipynb #a961f971
+def _evaluation_line(
+    logs:dict[str, float] # a log entry of an evaluation
+    )->str: # one line
+    "Describe an evaluation."
+    recalls = {name: logs.get(f"eval_{name}_recall") for name in ID2LABEL.values()}
+    shown = [f"of {name} {recall:.4f}" for name, recall in recalls.items() if recall is not None]
+    line = f"epoch {logs['epoch']:g}: validation loss {logs['eval_loss']:.4f}, F1 {logs['eval_f1']:.4f}"
+    if shown: line += f", recall {', '.join(shown)}"
+    if not math.isfinite(logs["eval_loss"]): return f"{line}: the training has diverged"
+    single = stats._single_class(*recalls.values())
+    return f"{line}: every validation article is predicted as {single}" if single else line
+
+# %% ../nbs/15_training.ipynb #bf11a275
 def _score_evaluation(
-    result:EvalPrediction # labels and logits of the validation articles
-    )->dict[str, float]: # accuracy, f1, precision and recall, each 0 to 1
+    result:EvalPrediction, # labels and logits of the validation articles
+    with_macro_f1:bool=False # whether the macro F1 chooses the best epoch
+    )->dict[str, float]: # accuracy, f1, precision, recall; recall of each class that occurs; each 0 to 1
     "Compute the scores of an evaluation."
-    return weighted_scores(result.label_ids, cast("np.ndarray", result.predictions).argmax(-1))
+    labels = cast("np.ndarray", result.label_ids)
+    predicted = cast("np.ndarray", result.predictions).argmax(-1)
+    scores = stats.weighted_scores(labels, predicted)
+    per_class = stats._class_scores(labels, predicted)
+    for label, name in ID2LABEL.items():
+        if per_class["n"][label]: scores[f"{name}_recall"] = float(per_class["recall"][label])
+    present = [label for label in ID2LABEL if label in labels or label in predicted]
+    if with_macro_f1: scores["macro_f1"] = float(per_class["f1"][present].mean())
+    return scores
+
+def _stop_if_diverged()->TrainerCallback: # for one run
+    "Make a callback that ends a training whose validation loss is not a number, since it cannot recover."
+    from transformers import TrainerCallback
+    class StopIfDiverged(TrainerCallback):
+        def on_evaluate(self, args:Any, state:Any, control:TrainerControl, metrics:Any=None, **kwargs:Any)->None:
+            if not math.isfinite(metrics["eval_loss"]): control.should_training_stop = True
+    return StopIfDiverged()
 
 def _recipe_callbacks(
     recipe:Recipe, # resolved
     steps:int # training steps of the whole run
     )->list[TrainerCallback]: # for one run
-    "Make the callbacks for early stopping, and for weight averaging if the recipe averages."
+    "Make the callbacks that end a training early, and that for weight averaging if the recipe averages."
     from transformers import EarlyStoppingCallback
-    callbacks:list[TrainerCallback] = [EarlyStoppingCallback(recipe.patience)]
+    callbacks:list[TrainerCallback] = [EarlyStoppingCallback(recipe.patience), _stop_if_diverged()]
     if recipe.swa_fraction: callbacks.append(_weight_averaging(_averaging_start(recipe, steps)))
     return callbacks
 
-# %% ../nbs/15_training.ipynb #bf11a275
+# %% ../nbs/15_training.ipynb #0cc26ee7
 def _build_trainer(
     model:PreTrainedModel, # the model to fine-tune
     tokenizer:PreTrainedTokenizerBase, # the tokenizer of the model
@@ -791,11 +856,12 @@ def _build_trainer(
         train_dataset=train_tokens,
         eval_dataset=validation_tokens,
         processing_class=tokenizer,
-        compute_metrics=_score_evaluation,
+        compute_metrics=partial(_score_evaluation, with_macro_f1=recipe.class_weight is not None),
         callbacks=all_callbacks,
         optimizers=(optimizer, None),
         group_by_length=recipe.group_by_length,
-        micro_batch_tokens=recipe.micro_batch_tokens)
+        micro_batch_tokens=recipe.micro_batch_tokens,
+        class_weights=_class_weights(recipe, train_tokens["labels"]))
     if trainer.pop_callback(ProgressCallback): trainer.add_callback(_progress_callback())
     return trainer
 
@@ -979,7 +1045,9 @@ def _saved_evaluation(
     "Find the evaluation of the saved model: that of the averaged weights if there is one, else the best."
     evaluations = [entry for entry in history if "eval_f1" in entry]
     if _ends_with_average(evaluations): return evaluations[-1]
-    return max(evaluations, key=lambda entry: (entry["eval_f1"], -entry["eval_loss"]))
+    def rank(entry:dict[str, Any])->tuple[bool, float, float]:
+        return math.isfinite(entry["eval_loss"]), _selection_score(entry), -entry["eval_loss"]
+    return max(evaluations, key=rank)
 
 def _ends_with_average(
     evaluations:list[dict[str, Any]] # the evaluations of a run, in order
@@ -989,7 +1057,7 @@ def _ends_with_average(
     return len(last_steps) == 2 and last_steps[0] == last_steps[1]
 
 # %% ../nbs/15_training.ipynb #c1965293
-_SCORES = ("eval_loss", "eval_accuracy", "eval_f1", "eval_precision", "eval_recall")
+_SCORES = ("loss", "accuracy", "f1", "precision", "recall", "macro_f1", "fake_recall", "real_recall")
 _DATA_FIELDS = ("source", "origin", "protocol", "seed", "cleaning", "counts")
 
 def _run_metrics(
@@ -1000,15 +1068,63 @@ def _run_metrics(
     )->dict[str, Any]: # the content of metrics.json
     "Collect the scores, times, throughput and circumstances of a run."
     saved = _saved_evaluation(trainer.state.log_history)
-    scores = {name.removeprefix("eval_"): saved[name] for name in _SCORES}
+    scores = {name: saved[f"eval_{name}"] for name in _SCORES if f"eval_{name}" in saved}
+    n_validation = len(cast("Dataset", trainer.eval_dataset))
     data = {name: manifest[name] for name in _DATA_FIELDS}
     return {
         "validation": scores,
+        "notes": {"validation": _validation_notes(trainer.state.log_history, n_validation)},
         "best_epoch": saved["epoch"],
         **_training_metrics(trainer, seconds),
         **_circumstances(trainer, recipe),
         "data": data,
         "history": trainer.state.log_history}
+
+# %% ../nbs/15_training.ipynb #4854be78
+def _validation_notes(
+    history:list[dict[str, Any]], # the log entries of Trainer
+    n:int # number of validation articles
+    )->list[str]: # sentences without a full stop; empty if there is nothing to say
+    "State what a reader of the validation scores should know."
+    saved = _saved_evaluation(history)
+    fake_recall, real_recall = [saved.get(f"eval_{name}_recall") for name in ID2LABEL.values()]
+    articles = f"{n:,} validation articles"
+    notes = [
+        stats._single_class_sentence(fake_recall, real_recall, articles),
+        _one_label_note(saved, articles),
+        _divergence_note(history)]
+    return [note for note in notes if note]
+
+def _one_label_note(
+    saved:dict[str, Any], # the evaluation of the saved model
+    articles:str # such as "90 validation articles"
+    )->str: # empty if both classes occur
+    "State that all validation articles have the same label, and what follows."
+    labels = [name for name in ID2LABEL.values() if f"eval_{name}_recall" in saved]
+    if len(labels) != 1: return ""
+    return f"all {articles} are labelled {labels[0]}: " \
+        "their scores cannot show which epoch tells the classes apart best"
+
+def _divergence_note(
+    history:list[dict[str, Any]] # the log entries of Trainer
+    )->str: # empty if every validation loss is a number
+    "State that the training diverged after the epoch whose model is kept."
+    diverged = [entry for entry in history if not math.isfinite(entry.get("eval_loss", 0))]
+    if not diverged: return ""
+    kept = _saved_evaluation(history)["epoch"]
+    return f"the training diverged by epoch {diverged[0]['epoch']:g}, where the validation loss is not a number; " \
+        f"the model of epoch {kept:g} is kept: a lower learning rate may give a better one"
+
+# %% ../nbs/15_training.ipynb #4ece6dfa
+def _check_converged(
+    trainer:Trainer, # after training
+    out:Path # the run folder
+    )->None:
+    "Check that the validation loss of the best epoch is a number; `ModelError` if not."
+    saved = _saved_evaluation(trainer.state.log_history)
+    if math.isfinite(saved["eval_loss"]): return
+    raise ModelError(f"the training has diverged: the validation loss is {saved['eval_loss']} at its best", where=out,
+        fix="start it again with --overwrite and a lower learning rate")
 
 # %% ../nbs/15_training.ipynb #5eb25d76
 def _training_metrics(
@@ -1047,7 +1163,7 @@ def plot_history(
     history:pd.DataFrame, # the log of a run, see Run.history
     ax:Axes|None=None # axes to draw on; None makes a new figure
     )->Axes: # the axes of the losses
-    "Plot training loss, validation loss and validation F1 over the epochs."
+    "Plot training loss, validation loss and the validation F1 that chose the best epoch over the epochs."
     training_color, validation_color, f1_color = _ACCENT_COLORS[:3]
     training = history.dropna(subset="loss")
     evaluations = history.dropna(subset="eval_f1")
@@ -1056,8 +1172,10 @@ def plot_history(
     ax.plot(evaluations.epoch, evaluations.eval_loss, "o--", color=validation_color, label="validation loss")
     ax.set(xlabel="epoch", ylabel="loss (cross-entropy)", title=_history_title(evaluations.to_dict("records")))
     right = new_axes(ax.twinx())
-    right.plot(evaluations.epoch, evaluations.eval_f1, "s-", color=f1_color, label="validation F1")
-    right.set(ylabel="F1 (weighted)", ylim=(min(.9, evaluations.eval_f1.min() - .02), 1.005))
+    average = "macro" if "eval_macro_f1" in evaluations else "weighted"
+    f1 = evaluations["eval_macro_f1" if average == "macro" else "eval_f1"]
+    right.plot(evaluations.epoch, f1, "s-", color=f1_color, label="validation F1")
+    right.set(ylabel=f"F1 ({average})", ylim=(min(.9, f1.min() - .02), 1.005))
     lines = [*ax.get_lines(), *right.get_lines()]
     ax.legend(handles=lines, frameon=False, loc="upper center", bbox_to_anchor=(.5, -.18), ncol=3)
     return ax
@@ -1067,5 +1185,7 @@ def _history_title(
     )->str: # the F1 of the saved model, and its epoch
     "Write the title of a training curve."
     saved = _saved_evaluation(evaluations)
-    if _ends_with_average(evaluations): return f"The averaged weights reach a validation F1 of {saved['eval_f1']:.4f}"
-    return f"Validation F1 is best after epoch {saved['epoch']:g}: {saved['eval_f1']:.4f}"
+    name = "macro F1" if "eval_macro_f1" in saved else "F1"
+    f1 = _selection_score(saved)
+    if _ends_with_average(evaluations): return f"The averaged weights reach a validation {name} of {f1:.4f}"
+    return f"Validation {name} is best after epoch {saved['epoch']:g}: {f1:.4f}"
