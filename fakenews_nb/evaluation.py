@@ -493,12 +493,14 @@ def _widen_points(
     length = table.high - table.low
     is_point = length <= _POINT*(1 + 10*table.value.abs())
     if not is_point.any(): return table
+    if is_point["accuracy"]: is_point[["log_loss", "brier", "ece"]] = True
     ends = _conservative_ends(predictions, table.value, stats._normal_quantile(level))
     widened = table.copy()
     for name in table.index[is_point]:
         low, high = ends[name]
-        widened.loc[name, "low"] = min(low, table.value[name])
-        widened.loc[name, "high"] = max(high, table.value[name])
+        value = table.value[name]
+        widened.loc[name, "low"] = min(low, value, table.low[name])
+        widened.loc[name, "high"] = max(high, value, table.high[name])
     return widened
 
 def _conservative_ends(
