@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ from .files import _text_dtype
 
 if TYPE_CHECKING:
     import pandas as pd
-else: pd = _LazyModule("pandas")
+    import regex
+else:
+    pd = _LazyModule("pandas")
+    regex = _LazyModule("regex")
 
 # %% auto #0
 __all__ = ['LEVELS', 'RULES', 'TITLE_REMOVAL', 'NAME_MASKING', 'Rule', 'cleaning_rules', 'clean_articles', 'clean_text',
@@ -43,6 +46,7 @@ class Rule:
         "Apply the rule to a text."
         if self.field not in ("both", field): return text
         if self.pattern in _FUNCTIONS: return _FUNCTIONS[self.pattern](text)
+        if r"\p{" in self.pattern: return _replace_by_property(self.pattern, self.replacement, text)
         return re.sub(self.pattern, self.replacement, text)
 
 # %% ../nbs/07_cleaning.ipynb #c6ea62ad
@@ -50,13 +54,25 @@ _FIX_ENCODING = "ftfy.fix_encoding"
 _FOLD_CASE = "str.lower"
 _FUNCTIONS: dict[str, Callable[[str], str]] = {_FIX_ENCODING: ftfy.fix_encoding, _FOLD_CASE: str.lower}
 
+# %% ../nbs/07_cleaning.ipynb #6ec1dd22
+def _replace_by_property(
+    pattern:str, # a regular expression with Unicode properties, such as \\p{M} for combining marks
+    replacement:str, # what replaces each match
+    text:str # any text
+    )->str: # the text with the matches replaced
+    "Replace like `re.sub`, with Unicode properties; `re.error` if the pattern is damaged."
+    try: return regex.sub(pattern, replacement, text)
+    except regex.error as error: raise re.error(str(error)) from None
+
 # %% ../nbs/07_cleaning.ipynb #9d50e1a2
-_DATELINE = r"^[^()a-z]{0,5}[A-Z][^()\n]{0,60}\([A-Z][A-Za-z /.-]{1,30}\)\s*[-\u2013\u2014:]+\s*"
+_LATER = r"(?<=(?s:.{30}))"
+_DATELINE = r"^(?:[^()a-z]{0,5}[A-Z][^()\n]{0,60}\([A-Z][A-Za-z /.-]{1,30}\)\s*[-\u2013\u2014:]+\s*)+(?=\S)"
 _AGENCIES = "Reuters|Thomson Reuters Foundation|AP|Associated Press|AFP|UPI|Bloomberg|IPS|Xinhua|TASS|Northwire"
 _IMAGE_CREDIT = (
+    rf"(?=[FfIiPpSs]){_LATER}(?:" # the letters with which a credit begins
     r"(?:\b[Ff]|F)eatured? [Ii]mages?\b[^.!?\n]{0,50}" # "Featured image via …", also glued to the word before
     r"|(?i:\b(?:photo|image|picture|screenshot)s?" # "Photo by …", "image:"
-    r"(?: (?:by|via|from|credit|courtesy of)\b| ?:)[^.!?\n]{0,50})"
+    r"(?: (?:by|via|from|credit|courtesy of)\b| ?:)[^.!?\n]{0,50}))"
 )
 _CREDITS = (
     Rule("encoding", _FIX_ENCODING, "", "one source's scraper decoded its texts wrongly"),
@@ -66,36 +82,60 @@ _CREDITS = (
 )
 
 # %% ../nbs/07_cleaning.ipynb #4ccd2af2
+_ELEMENTS = (
+    "a|abbr|acronym|address|applet|area|article|aside|audio|b|base|bdi|bdo|big|blockquote|body|br|button|canvas"
+    "|caption|center|cite|code|col|colgroup|data|datalist|dd|del|details|dfn|dialog|dir|div|dl|dt|em|embed|fieldset"
+    "|figcaption|figure|font|footer|form|frame|frameset|h[1-6]|head|header|hgroup|hr|html|i|iframe|img|input|ins|kbd"
+    "|label|legend|li|link|main|map|mark|marquee|menu|meta|meter|nav|nobr|noframes|noscript|object|ol|optgroup|option"
+    "|output|p|param|path|picture|pre|progress|q|rp|rt|ruby|s|samp|script|section|select|small|source|span|strike"
+    "|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr|track|tt|u|ul"
+    "|var|video|wbr|o:p"
+)
 _MARKUP = (
     r"(?:// ?)?< ?! ?\[CDATA\[(?: ?//)?|\]\] ?>" # a CDATA section's opening and end
-    r"|<[^<>\n]{1,200}>|&[a-z]{2,6};" # tags and entities
+    r"|<(?:!--|!doctype|\?xml|!\[)[^<>\n]{0,200}>" # comments and declarations
+    rf"|(?i:< ?/ ?(?:{_ELEMENTS}) ?>" # closing tags
+    rf"|<(?:{_ELEMENTS})(?: [\w :-]{{0,60}}=[^\s<>][^<>\n]{{0,200}})? ?/?>)" # opening tags
+    r"|&[a-z]{2,6};" # entities
 )
+
+# %% ../nbs/07_cleaning.ipynb #c5ebe46e
+_UNSPACED = (
+    r"\u0e00-\u109f\u1780-\u17ff" # Thai, Lao, Tibetan, Myanmar and Khmer
+    r"\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff" # Chinese, Japanese
+)
+_LINKED = rf"[^\s{_UNSPACED}]" # a character of a link
 _TWEET = (
-    r"pic\.twitter\.com/\w+"
-    r"|(?:\u2014 ?)?(?:\b[A-Z]\S{0,20} ){0,4}\(@\w{1,20}\)" # "— Name (@name)"
+    r"pic\.twitter\.com/(?a:\w+)"
+    rf"|(?:\u2014 ?)?(?:\b[A-Z]{_LATER}\S{{0,20}} ){{0,4}}\(@\w{{1,20}}\)" # "— Name (@name)"
     r"(?: [A-Z][a-z]+ \d{1,2}, \d{4})?" # "May 1, 2017"
 )
 _URL = (
-    r"(?i)\bhttps?:?\s?//\S+|\bwww\.\S+"
-    r"|\b[a-z0-9-]{1,63}\.(?:com|org|net|co|gov|info)\b(?:/\S*)?" # "example.com/page"
+    rf"(?i)\bhttps?:?\s?//{_LINKED}+|\bwww\.{_LINKED}+"
+    rf"|\b[a-z0-9-]{{1,63}}\.(?:com|org|net|co|gov|info)\b(?:/{_LINKED}*)?" # "example.com/page"
+)
+_BRACKETED = ( # "(VIDEO)", "[Graphic Images]"
+    r"[\[(](?:[a-z]+ )?(?:videos?|watch|images?|photos?|pics?|tweets?|screenshots?|audio"
+    r"|details|graphic|explicit)[\])]"
 )
 _MEDIA_TAG = (
-    r"(?i)[\[(](?:[a-z]+ )?(?:videos?|watch|images?|photos?|pics?|tweets?|screenshots?|audio"
-    r"|details|graphic|explicit)[\])]" # "(VIDEO)", "[Graphic Images]"
-    r"|^ *(?:video|watch|breaking|must see)\b *!* *:?" # "WATCH:" at the start
+    rf"(?i)^\s*(?:[\W_]{{0,9}}?(?:{_BRACKETED}|(?:video|watch|breaking|must see)\b)" # "WATCH:"
+    r" {0,9}!{0,9} {0,9}:?)+"
+    rf"(?=\W{{0,20}}\w)|{_BRACKETED}" # a word follows, since a text is more than a tag
 )
 _CALL_TO_ACTION = (
-    r"(?i)\b(?:read (?:more|the (?:full|rest)|full)\b[^.!?\n]{0,60}|via ?:[^.!?\n]{0,60}"
+    rf"(?i)\b(?=[fhlrsvw]){_LATER}(?:" # the letters with which a call begins
+    r"read (?:more|the (?:full|rest)|full)\b[^.!?\n]{0,60}|via ?:[^.!?\n]{0,60}"
     r"|(?:watch|see|listen)(?: it| the video)? (?:here|below)\b|for entire story\b[^.!?\n]{0,60}"
     r"|(?:h/t|source ?:)[^.!?\n]{0,40}|screen ?(?:capture|grab)\b)"
 )
 
-# %% ../nbs/07_cleaning.ipynb #b346ba45
+# %% ../nbs/07_cleaning.ipynb #91573eef
 _EMBEDDED = (
     Rule("markup", _MARKUP, " ", "markup that a scraper left in the text"),
     Rule("tweet", _TWEET, " ", "some sources embed tweets"),
     Rule("url", _URL, " ", "links name the site"),
-    Rule("handle", r"@\w+", " ", "Twitter handles"),
+    Rule("handle", rf"@(?a:\w+)(?![^\W{_UNSPACED}])", " ", "Twitter handles"),
     Rule("hashtag", r"#(?=\w)", " ", "the hash of a hashtag; its word stays"),
 )
 _WEB_ARTIFACTS = (
@@ -111,8 +151,8 @@ _WEEKDAY = r"(?i)\b(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
 _PUNCTUATION = (
     Rule("abbreviation", _ABBREVIATION, r"\1\2\3", "one source writes U.S., another US"),
     Rule("quotes", _QUOTES, " ", "one source's scraper lost quotation marks"),
-    Rule("dashes", r"[\u2013\u2014]|\s-+\s|--+", " ", "the same scraper lost long dashes"),
     Rule("colon", r":(?!\d)", " ", "blogs introduce quotations with a colon"),
+    Rule("dashes", r"[\u2013\u2014]|\s-+(?=[\s\u2013\u2014])|--+", " ", "the same scraper lost long dashes"),
 )
 _HOUSE_STYLE = (
     *_PUNCTUATION,
@@ -122,12 +162,18 @@ _HOUSE_STYLE = (
 )
 
 # %% ../nbs/07_cleaning.ipynb #ec71ccb8
-_INVISIBLE = "\u200b-\u200d\u2060\ufeff\u00ad" # zero-width characters and the soft hyphen
-_BLANKS = Rule("blanks", f"[\\s{_INVISIBLE}]+", " ", "blanks that other rules or a scraper left behind")
+_JOINERS = r"\u200c\u200d\u2060\u00ad" # the zero-width non-joiner and joiner, the word joiner and the soft hyphen
+_SPACE = r"\s\u200b\ufeff" # white space, the zero-width space and the byte order mark
+_BLANK = (
+    rf"[{_SPACE}][{_SPACE}{_JOINERS}]*|^[{_JOINERS}][{_SPACE}{_JOINERS}]*"
+    rf"|(?<![{_JOINERS}])[{_JOINERS}]+(?:[{_SPACE}][{_SPACE}{_JOINERS}]*|$)" # joiners that end a word
+)
+_BLANKS = Rule("blanks", _BLANK, " ", "blanks that other rules or a scraper left behind")
+_SYMBOL = rf"[^\p{{L}}\p{{M}}\p{{N}}\s{_JOINERS}]\p{{M}}*|[\ufe0e\ufe0f\p{{Me}}]" # with the marks on it
 _MONTHS = "january|february|march|april|june|july|august|september|october|november|december" # "may" is a verb too
 _STRICT = (
     Rule("case", _FOLD_CASE, "", "words in capitals, and other capitalization"),
-    Rule("punctuation", r"[^\w\s]|_", " ", "each source punctuates in its own way"),
+    Rule("punctuation", _SYMBOL, " ", "each source punctuates in its own way"),
     Rule("numbers", r"\d+", " ", "dates and times in the text"),
     Rule("months", rf"\b(?:{_MONTHS})\b", " ", "an agency dates what it reports"),
 )
@@ -187,6 +233,30 @@ def clean_text(
     "Apply the rules to one text."
     for rule in rules: text = rule.apply(text, field)
     return text.strip() if rules else text
+
+# %% ../nbs/07_cleaning.ipynb #795af97b
+_UNSPACED_LETTER = (
+    r"(?V1)[[\u30fc\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]&&\p{L}]"
+)
+
+def _is_unspaced(
+    text:str # any text
+    )->bool: # False for a text without letters
+    "Tell whether at least half of a text's letters are in scripts that do not separate words by blanks."
+    if text.isascii() or not re.search(f"[{_UNSPACED}]", text): return False
+    unspaced = len(regex.findall(_UNSPACED_LETTER, text))
+    return unspaced > 0 and 2*unspaced >= len(regex.findall(r"\p{L}", text))
+
+def _latin_fraction(
+    texts:Iterable[str] # any texts
+    )->float: # 0 to 1; 1 if there are no letters
+    "The fraction of Latin letters among all letters of some texts."
+    letters = 0
+    latin = 0
+    for text in texts:
+        letters += len(regex.findall(r"\p{L}", text))
+        latin += len(regex.findall(r"(?V1)[\p{Latin}&&\p{L}]", text))
+    return latin/letters if letters else 1
 
 # %% ../nbs/07_cleaning.ipynb #bd375ccc
 def count_rules(
