@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .core import _OWN_COLUMNS, COLUMNS, FAKE, REAL, DataError, _LazyModule
 from .files import _list_names, _looks_headerless, _short_name, _text_dtype
@@ -160,8 +160,8 @@ def _check_no_body(
         if not long: return
         pair = f"text={long[0]}"
     body = pair.partition("=")[2]
-    raise DataError(f"no column is called text, so that only titles would be read; {_short_name(body)!r} looks like the "
-        "body", where=where, fix=f"--columns {pair} reads it; --columns text=none reads the titles alone")
+    what = f"no column is called text, so that only titles would be read; {_short_name(body)!r} looks like the body"
+    raise DataError(what, where=where, fix=f"--columns {pair} reads it; --columns text=none reads the titles alone")
 
 def _median_length(
     values:pd.Series # any cells

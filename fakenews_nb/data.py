@@ -192,7 +192,7 @@ def concat_articles(
 class _Layout:
     "One way in which the files of a corpus are laid out, and the function that reads them."
     patterns:tuple[str, ...] # glob patterns relative to one folder; each must match a file
-    read:Callable[[Path, str|None, Mapping[str, int|None]|None], pd.DataFrame] # takes that folder, an encoding and labels
+    read:Callable[[Path, str|None, Mapping[str, int|None]|None], pd.DataFrame] # takes folder, encoding and labels
 
 @dataclass(frozen=True, repr=False)
 class Corpus:
