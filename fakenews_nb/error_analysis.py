@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import evaluation, reports
+from . import core, evaluation, reports
 from .baselines import _is_empty_vocabulary, label_predictability
 from .calibration import calibrate, plot_reliability, plot_risk_coverage
 from .cleaning import _DATELINE, Rule
-from .core import ID2LABEL, _LazyModule, _LazyType
+from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .evaluation import Predictions, article_embeddings, class_report, predict, score_intervals
 from .files import read_json, write_json
 from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, figure_image, format_percent, new_axes, table_section
@@ -54,6 +55,8 @@ def finish_run(
     predictions = predict(run.model, dataset["test"].to_pandas(), cleaned_by=rules, batch_size=batch_size)
     seconds = time.perf_counter() - start
     evaluation.save_predictions(predictions, run.folder/"predictions"/"test.parquet")
+    notes = evaluation._evaluation_notes(predictions, "test articles")
+    for note in [*notes, *_class_weight_advice(predictions, run)]: notify(note)
     notify("analysing the errors")
     temperature = f"{calibration['temperature']:.3f}, fitted on the validation articles"
     about = {"model": settings["model"], "temperature": temperature, **_describe_data(manifest)}
@@ -62,8 +65,23 @@ def finish_run(
     intervals = report.intervals.round(6).replace({np.nan: None}).to_dict("index")
     speed = {"test_seconds": seconds, "test_articles_per_second": len(predictions)/seconds}
     run.metrics.update(test=scores, intervals=intervals, calibration=calibration, **speed)
+    run.metrics["notes"] = {**run.metrics.get("notes", {}), "test": notes}
     write_json(run.metrics, run.folder/_METRICS_FILE)
     return scores
+
+# %% ../nbs/18_error_analysis.ipynb #1ae330fd
+def _class_weight_advice(
+    predictions:Predictions, # for test articles
+    run:Run # the training run
+    )->list[str]: # one sentence, or none
+    "Recommend class weights if every article is predicted as the class that most training articles have."
+    counts = run.metrics["data"]["counts"]["train"]
+    smaller = min(ID2LABEL.values(), key=counts.__getitem__)
+    fraction = counts[smaller]/counts["articles"]
+    is_weighted = run.metrics["recipe"].get("class_weight") is not None
+    if is_weighted or fraction > .25 or not evaluation._single_class_note(predictions): return []
+    return [f"only {format_percent(fraction)} of the training articles are {smaller}: "
+        'train with class_weight="balanced" (--class-weight balanced), so that both classes count equally']
 
 # %% ../nbs/18_error_analysis.ipynb #829edb57
 def _describe_data(
@@ -75,6 +93,8 @@ def _describe_data(
     dropped = manifest.get("duplicates_dropped")
     if dropped is None: about["duplicates dropped"] = "none: duplicates were kept"
     else: about["duplicates dropped"] = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in dropped.items())
+    without_text = manifest.get("without_text_dropped") # absent in folders of earlier versions
+    if without_text is not None: about["articles without text dropped"] = f"{without_text:,}"
     for split, count in manifest["counts"].items():
         about[split] = f"{count['articles']:,} articles: {count['fake']:,} fake, {count['real']:,} real"
     return about
@@ -127,7 +147,8 @@ class ErrorReport:
     about:dict[str, Any] # names and values that describe model and data
 
     def __str__(self)->str:
-        return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(_findings(self), start=1))
+        sentences = [*_warnings(self), *_findings(self)]
+        return "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1))
 
     def __repr__(self)->str:
         return f"ErrorReport({self.predictions.wrong.sum():,} of {len(self.predictions):,} articles misclassified)"
@@ -139,13 +160,13 @@ class ErrorReport:
         )->dict[str, Any]: # the scores, see stats.classification_scores
         "Write the report as one self-contained HTML file."
         scores = evaluation.evaluate_predictions(self.predictions)
-        is_synthetic = "synthetic" in str(self.about.get("origin"))
-        note = reports._SYNTHETIC_NOTE if is_synthetic else None
+        notes = _warnings(self)
+        if "synthetic" in str(self.about.get("origin")): notes.append(reports._SYNTHETIC_NOTE)
         subtitle = f"Evaluated on {len(self.predictions):,} articles"
         cards, figures = _score_cards(self, scores, run), _report_figures(self, run)
         sections = _report_sections(self, scores, run)
         reports.write_page(
-            path, title=title, subtitle=subtitle, note=note, lead=_findings(self),
+            path, title=_page_text(title), subtitle=subtitle, note=" ".join(notes), lead=_findings(self),
             cards=cards, figures=figures, sections=sections)
         return scores
 
@@ -153,7 +174,7 @@ class ErrorReport:
 def misclassified(
     predictions:Predictions, # predictions for labelled articles
     top:int|None=None # largest number of articles to return; None: all
-    )->pd.DataFrame: # title, true, predicted, confidence (of the predicted label), id, subject, words (in the body)
+    )->pd.DataFrame: # the columns _ARTICLE_COLUMNS, then those of the user's file; words: number of words in the body
     "List the articles that a model misclassifies, the most confident errors first."
     return _article_rows(predictions, _error_rows(predictions)[:top])
 
@@ -179,15 +200,51 @@ def _article_rows(
     rows:np.ndarray # row numbers, in the order of the table
     )->pd.DataFrame: # see misclassified
     "Describe some articles and what the model predicts for them."
-    articles = predictions.articles.iloc[rows]
-    table = pd.DataFrame({"title": articles.title.fillna("").to_numpy(dtype=object)})
-    table["true"] = [ID2LABEL[label] for label in articles.label]
-    table["predicted"] = [ID2LABEL[label] for label in predictions.predicted[rows]]
-    table["confidence"] = predictions.confidence[rows].round(4)
-    table["id"] = articles.id.to_numpy(dtype=object)
-    table["subject"] = articles.subject.to_numpy(dtype=object)
-    table["words"] = [len(text.split()) for text in articles.text.fillna("")]
-    return table
+    chosen = predictions.take(rows)
+    articles = chosen.articles
+    columns = {
+        "title": _texts(core._shown_titles(articles)),
+        "true": _class_names(chosen.labels),
+        "predicted": _class_names(chosen.predicted),
+        "confidence": chosen.confidence.round(4),
+        "id": _cells(articles.id),
+        "subject": _cells(articles.subject),
+        "words": [len(text.split()) for text in _texts(articles.text)]}
+    return _add_file_columns(pd.DataFrame(columns, columns=_ARTICLE_COLUMNS), articles)
+
+# %% ../nbs/18_error_analysis.ipynb #9568f2ce
+_ARTICLE_COLUMNS = ["title", "true", "predicted", "confidence", "id", "subject", "words"]
+
+def _texts(
+    column:pd.Series # of any type
+    )->np.ndarray: # texts; "" where a cell is missing
+    "Read the cells of a column as text that can be written in UTF-8."
+    return np.array([evaluation._as_text(cell) or "" for cell in column], dtype=object)
+
+def _cells(
+    column:pd.Series # of any type
+    )->pd.Series: # objects, numbered from 0
+    "Copy the cells of a column by position; a text that cannot be written in UTF-8 is changed so that it can."
+    cells = [evaluation._as_text(cell) if isinstance(cell, str) else cell for cell in column]
+    return pd.Series(cells, dtype=object)
+
+def _class_names(
+    labels:Iterable[int] # 0 or 1
+    )->np.ndarray: # "fake" or "real"
+    "Name the class of each label."
+    return np.array([ID2LABEL[int(label)] for label in labels], dtype=object)
+
+def _add_file_columns(
+    table:pd.DataFrame, # any table with a row per article
+    articles:pd.DataFrame, # the articles, in the same order
+    prefix:str="" # to put before the names of the columns
+    )->pd.DataFrame: # the table with further columns at its end
+    "Add the columns that come from the user's file; a name that is taken gets file_ before it."
+    names = evaluation._file_columns(articles)
+    free_names = evaluation._free_names([f"{prefix}{name}" for name in names], table.columns)
+    columns = [_cells(articles[name]) for name in names]
+    from_file = pd.DataFrame(dict(zip(free_names, columns, strict=True)), index=table.index)
+    return pd.concat([table, from_file], axis=1)
 
 # %% ../nbs/18_error_analysis.ipynb #cd50d812
 def slice_columns(
@@ -196,7 +253,11 @@ def slice_columns(
     )->pd.DataFrame: # one column per feature, one row per article: the name of a slice, or "" if it is unknown
     "Assign each article to a slice, for every feature."
     columns = {feature: slicer(articles) for feature, slicer in _SLICERS.items()}
-    for feature, values in (extra or {}).items(): columns[feature] = np.asarray(values, dtype=object).astype(str)
+    for feature, values in (extra or {}).items():
+        columns[feature] = _texts(pd.Series(list(values), dtype=object))
+        if len(columns[feature]) == len(articles): continue
+        raise DataError(f"the feature {feature} has {len(columns[feature]):,} values for {len(articles):,} articles",
+            fix="pass one value per article, in their order")
     return pd.DataFrame(columns)
 
 def find_slices(
@@ -206,12 +267,13 @@ def find_slices(
     )->pd.DataFrame: # one row per slice; the columns are listed below
     "Compare the error rate of each slice with that of the rest, and sort by the lower end of its interval."
     if columns is None: columns = slice_columns(predictions.articles)
+    if len(columns) != len(predictions):
+        raise DataError(f"slices of {len(columns):,} articles for {len(predictions):,} predictions",
+            fix="make them from the same articles, with slice_columns")
     wrong = predictions.wrong
     rows = []
     for feature in columns:
-        for name in sorted(set(columns[feature]) - {""}):
-            in_slice = (columns[feature] == name).to_numpy()
-            if min(in_slice.sum(), (~in_slice).sum()) < min_articles: continue
+        for name, in_slice in _large_slices(columns[feature], min_articles):
             rows.append({"feature": feature, "slice": name, **_compare_with_rest(wrong, in_slice)})
     table = pd.DataFrame(rows, columns=_SLICE_COLUMNS)
     table["p_holm"] = holm(table.p)
@@ -219,6 +281,16 @@ def find_slices(
 
 # %% ../nbs/18_error_analysis.ipynb #6102ba24
 _SLICE_COLUMNS = ["feature", "slice", "n", "errors", "error_rate", "low", "high", "rest_error_rate", "difference", "p"]
+
+def _large_slices(
+    slices:pd.Series, # slice of each article; "" or missing if it is unknown
+    min_articles:int # smallest number of articles in a slice, and outside it
+    )->Iterator[tuple[str, np.ndarray]]: # name of each slice and mask of its articles, in alphabetical order
+    "Find the slices that have enough articles for a test; a feature may have thousands that have not."
+    names, slice_of, counts = np.unique(_texts(slices), return_inverse=True, return_counts=True)
+    enough = (counts >= min_articles) & (len(slices) - counts >= min_articles)
+    for number in np.flatnonzero(enough):
+        if names[number]: yield names[number], slice_of == number
 
 def _compare_with_rest(
     wrong:np.ndarray, # mask of the misclassified articles
@@ -247,11 +319,11 @@ def _bin_names(
 
 def _subject(articles:pd.DataFrame)->np.ndarray:
     "Read the subject of each article."
-    return articles.subject.fillna("").to_numpy(dtype=object)
+    return _texts(articles.subject)
 
 def _source(articles:pd.DataFrame)->np.ndarray:
     "Read the source of each article."
-    return articles.source.fillna("").to_numpy(dtype=object)
+    return _texts(articles.source)
 
 def _year(
     articles:pd.DataFrame # the article table
@@ -265,22 +337,22 @@ def _length(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # such as "50–149 words"
     "Sort the bodies into bins by their number of words."
-    words = articles.text.fillna("").str.split().str.len()
-    return _bin_names(words.to_numpy(), (50, 150, 300, 600), "words")
+    words = np.array([len(text.split()) for text in _texts(articles.text)], dtype=int)
+    return _bin_names(words, (50, 150, 300, 600), "words")
 
 def _quotation_marks(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # such as "5–14 marks"
     "Sort the bodies into bins by their number of double quotation marks."
-    marks = articles.text.fillna("").str.count("[\"\u201c\u201d]")
-    return _bin_names(marks.to_numpy(), (1, 5, 15), "marks")
+    marks = np.array([len(re.findall("[\"\u201c\u201d]", text)) for text in _texts(articles.text)], dtype=int)
+    return _bin_names(marks, (1, 5, 15), "marks")
 
 def _title_case(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # "most words capitalised", "few words capitalised" or "no title"
     "Describe the capitalization of each title; at least 60 % of the words count as most."
     names = []
-    for title in articles.title.fillna(""):
+    for title in _texts(articles.title):
         is_capitalized = [word[0].isupper() for word in title.split()]
         if not is_capitalized: names.append("no title")
         elif np.mean(is_capitalized) >= .6: names.append("most words capitalised")
@@ -306,10 +378,12 @@ def plot_slices(
     rows = slices.head(top).iloc[::-1]
     ax = new_axes(ax, width=6.5, height=.32*len(rows) + 1.2)
     colors = np.where(_is_significantly_worse(rows), _ACCENT_COLORS[1], _NEUTRAL_COLOR)
-    names = [f"{row.feature}: {row.slice} ({row.n:,})" for row in rows.itertuples()]
-    ax.hlines(names, rows.low, rows.high, color=colors, lw=2)
-    ax.scatter(rows.error_rate, names, color=colors, s=22, zorder=2)
-    ax.set_title(_slices_title(slices), x=1, ha="right", fontsize=10)
+    names = [f"{row.feature}: {_page_text(row.slice, _NAME_LENGTH)} ({row.n:,})" for row in rows.itertuples()]
+    heights = np.arange(len(rows))
+    ax.hlines(heights, rows.low, rows.high, color=colors, lw=2)
+    ax.scatter(rows.error_rate, heights, color=colors, s=22, zorder=2)
+    ax.set_yticks(heights, names, parse_math=False) # a subject may hold dollar signs, which are not formulas
+    ax.set_title(_slices_title(slices), x=1, ha="right", fontsize=10, parse_math=False)
     ax.set(xlabel="error rate, with 95 % interval", ylabel="slice (articles)", xlim=(0, None))
     return ax
 
@@ -328,7 +402,23 @@ def _slices_title(
     if not len(worse): return "No slice has a significantly higher error rate than the rest"
     worst = worse.iloc[0]
     inside, outside = format_percent(worst.error_rate), format_percent(worst.rest_error_rate)
-    return f"{worst.feature} \"{worst.slice}\": {inside} misclassified, {outside} of the rest"
+    name = _page_text(worst.slice, _NAME_LENGTH)
+    return f"{worst.feature} \"{name}\": {inside} misclassified, {outside} of the rest"
+
+# %% ../nbs/18_error_analysis.ipynb #7e10812b
+_NAME_LENGTH = 40 # characters of the name of a slice that are shown
+_CELL_LENGTH = 60 # characters of a cell of the user's file that are shown
+_TITLE_LENGTH = 200 # characters of a title that are shown
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+def _page_text(
+    cell:Any, # of any type
+    length:int|None=None # largest number of characters; None: all
+    )->str: # "" if the cell is missing
+    "Write a cell as text that can be shown anywhere, shortened to a number of characters."
+    text = _CONTROL.sub("\ufffd", evaluation._as_text(cell) or "")
+    if length is None or len(text) <= length: return text
+    return text[:length - 1].rstrip() + "\u2026"
 
 # %% ../nbs/18_error_analysis.ipynb #3cae8286
 _NEIGHBOUR_COLUMNS = ["title", "label", "nearest_title", "nearest_label", "similarity", "id", "nearest_id"]
@@ -338,10 +428,10 @@ def nearest_articles(
     train:pd.DataFrame, # the article table to search, usually the training split
     k:int=1, # number of neighbours per article
     vectors:tuple[Any, Any]|None=None # a matrix for articles and one for train, a row per article; None: TF-IDF
-    )->pd.DataFrame: # the columns _NEIGHBOUR_COLUMNS; k rows per article, the nearest first; similarity: 0 to 1
+    )->pd.DataFrame: # _NEIGHBOUR_COLUMNS, then those of the user's file; k rows per article; similarity: 0 to 1
     "Find the training articles that are most similar to each article."
     from sklearn.neighbors import NearestNeighbors
-    if not len(articles): return pd.DataFrame(columns=_NEIGHBOUR_COLUMNS)
+    if not len(articles) or not len(train): return pd.DataFrame(columns=_NEIGHBOUR_COLUMNS)
     if vectors is None: vectors = _tfidf_vectors(articles, train)
     if vectors is None: return pd.DataFrame(columns=_NEIGHBOUR_COLUMNS)
     queries, candidates = vectors
@@ -367,22 +457,24 @@ def _neighbour_table(
     queries:pd.DataFrame, # articles, one row per neighbour
     nearest:pd.DataFrame, # their neighbours, in the same order
     similarity:np.ndarray # cosine similarity of each pair
-    )->pd.DataFrame: # the columns _NEIGHBOUR_COLUMNS
+    )->pd.DataFrame: # the columns _NEIGHBOUR_COLUMNS, then those of the user's file for article and neighbour
     "Put articles and their neighbours side by side."
-    queries, nearest = queries.reset_index(drop=True), nearest.reset_index(drop=True)
-    table = pd.DataFrame({"title": queries.title.fillna(""), "label": queries.label.map(ID2LABEL)})
-    table["nearest_title"] = nearest.title.fillna("")
-    table["nearest_label"] = nearest.label.map(ID2LABEL)
-    table["similarity"] = similarity
-    table["id"] = queries.id
-    table["nearest_id"] = nearest.id
-    return table[_NEIGHBOUR_COLUMNS]
+    columns = {
+        "title": _texts(core._shown_titles(queries)),
+        "label": _class_names(queries.label),
+        "nearest_title": _texts(core._shown_titles(nearest)),
+        "nearest_label": _class_names(nearest.label),
+        "similarity": similarity,
+        "id": _cells(queries.id),
+        "nearest_id": _cells(nearest.id)}
+    table = _add_file_columns(pd.DataFrame(columns, columns=_NEIGHBOUR_COLUMNS), queries)
+    return _add_file_columns(table, nearest, prefix="nearest_")
 
 # %% ../nbs/18_error_analysis.ipynb #ace205fa
 def label_issues(
     articles:pd.DataFrame, # the article table, usually the training split
     seed:int=42 # seed of the five folds
-    )->pd.DataFrame: # title, given_label, probability (of that label, out of fold), id; the least probable label first
+    )->pd.DataFrame: # the columns _ISSUE_COLUMNS, then those of the user's file; the least probable label first
     "List the articles whose label is probably wrong; `DataError` if a class has fewer than five articles."
     from cleanlab.filter import find_label_issues
     labels = articles.label.to_numpy(dtype=int)
@@ -393,11 +485,14 @@ def label_issues(
     probabilities[every_row, 1 - labels] = 1 - of_given_label
     rows = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     flagged = articles.iloc[rows]
-    table = pd.DataFrame({"title": flagged.title.fillna("").to_numpy(dtype=object)})
-    table["given_label"] = flagged.label.map(ID2LABEL).to_numpy(dtype=object)
-    table["probability"] = of_given_label[rows].round(4)
-    table["id"] = flagged.id.to_numpy(dtype=object)
-    return table
+    columns = {
+        "title": _texts(core._shown_titles(flagged)),
+        "given_label": _class_names(labels[rows]),
+        "probability": of_given_label[rows].round(4), # of the given label, out of fold
+        "id": _cells(flagged.id)}
+    return _add_file_columns(pd.DataFrame(columns, columns=_ISSUE_COLUMNS), flagged)
+
+_ISSUE_COLUMNS = ["title", "given_label", "probability", "id"]
 
 # %% ../nbs/18_error_analysis.ipynb #68b2d1d8
 def perturbation_table(
@@ -424,9 +519,9 @@ def _changed_rows(
     perturbed:pd.DataFrame # the article table after it, in the same order
     )->np.ndarray: # True or False per article
     "Find the articles that a perturbation changes."
-    other_title = perturbed.title != articles.title.fillna("")
-    other_text = perturbed.text != articles.text.fillna("")
-    return (other_title | other_text).to_numpy()
+    other_title = _texts(perturbed.title) != _texts(articles.title)
+    other_text = _texts(perturbed.text) != _texts(articles.text)
+    return other_title | other_text
 
 def _count_flips(
     flips:np.ndarray, # per article: -1 flipped to fake, 0 not flipped, 1 flipped to real
@@ -504,11 +599,11 @@ def _perturb(
     "Apply one perturbation to every article."
     perturbation, rng = PERTURBATIONS[name], np.random.default_rng(seed)
     titles, texts = [], []
-    for title, text in zip(articles.title.fillna(""), articles.text.fillna(""), strict=True):
+    for title, text in zip(_texts(articles.title), _texts(articles.text), strict=True):
         new_title, new_text = perturbation(title, text, rng)
         titles.append(new_title)
         texts.append(new_text)
-    return articles.assign(title=titles, text=texts)
+    return articles.assign(title=np.array(titles, dtype=object), text=np.array(texts, dtype=object))
 
 # %% ../nbs/18_error_analysis.ipynb #e71b3c71
 def _label_issues_if_possible(
@@ -516,7 +611,7 @@ def _label_issues_if_possible(
     seed:int # seed of the folds
     )->pd.DataFrame|None: # see label_issues; None if a class is too small
     "Find label issues, or notify the user that a class is too small."
-    smallest = train.label.value_counts().reindex(list(ID2LABEL), fill_value=0).min()
+    smallest = np.bincount(train.label.to_numpy(dtype=int), minlength=len(ID2LABEL)).min()
     if smallest >= 5: return label_issues(train, seed)
     notify("label issues are not searched: a class has fewer than 5 training articles")
     return None
@@ -556,6 +651,13 @@ def _neighbours_by_embedding(
     return nearest_articles(errors, candidates, vectors=(error_vectors, candidate_vectors))
 
 # %% ../nbs/18_error_analysis.ipynb #42082f85
+def _warnings(
+    report:ErrorReport # see error_report
+    )->list[str]: # sentences; empty if there is nothing to warn of
+    "State what makes the scores look better than they are, see evaluation._evaluation_notes."
+    notes = evaluation._evaluation_notes(report.predictions)
+    return [f"{note[0].upper()}{note[1:]}." for note in notes]
+
 def _findings(
     report:ErrorReport # see error_report
     )->list[str]: # sentences
@@ -597,7 +699,7 @@ def _slices_sentence(
         return f"No slice has a significantly higher error rate than the rest ({_count(len(slices), 'slice')} tested)."
     worst = worse.iloc[0]
     inside, outside = format_percent(worst.error_rate), format_percent(worst.rest_error_rate)
-    where = f"{worst.feature} \"{worst.slice}\""
+    where = f"{worst.feature} \"{_page_text(worst.slice, _NAME_LENGTH)}\""
     rates = f"{inside} of its {worst.n:,} articles are misclassified, compared with {outside} of the rest"
     return f"Errors are concentrated in {where}: {rates} (Holm-corrected p = {worst.p_holm:.2g})."
 
@@ -638,14 +740,28 @@ def _score_cards(
     run:Run|None # the training run
     )->list[tuple[str, str]]: # name and value of each card
     "Collect the scores that the page shows in large type."
-    names = {"f1": "weighted F1", "accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc": "ROC AUC"}
+    names = {"f1": "weighted F1", "fake_recall": "recall of fake", "real_recall": "recall of real",
+        "accuracy": "accuracy", "macro_f1": "macro F1", "roc_auc": "ROC AUC"}
+    values = _with_class_recalls(report).value
     cards = []
-    for score, name in names.items():
-        value = report.intervals.value[score]
-        cards.append((name, "n/a" if np.isnan(value) else f"{value:.4f}"))
+    for score, name in names.items(): cards.append((name, "n/a" if np.isnan(values[score]) else f"{values[score]:.4f}"))
     cards.append(("misclassified", f"{scores['errors']:,} of {scores['n']:,}"))
     if run: cards.append(("minutes of training", f"{run.metrics['train_seconds']/60:.1f}"))
     return cards
+
+def _with_class_recalls(
+    report:ErrorReport # see error_report
+    )->pd.DataFrame: # the columns value, low and high; missing values if a class has no articles
+    "Put the recall of each class, with Wilson's interval, below the weighted F1 in the table of scores."
+    right, labels = ~report.predictions.wrong, report.predictions.labels
+    rows = {}
+    for label, name in ((FAKE, "fake_recall"), (REAL, "real_recall")):
+        of_class = right[labels == label]
+        low, high = wilson_interval(of_class.sum(), len(of_class)) if len(of_class) else (np.nan, np.nan)
+        rows[name] = [of_class.mean() if len(of_class) else np.nan, float(low), float(high)]
+    recalls = pd.DataFrame(rows, index=["value", "low", "high"]).T
+    below = report.intervals.index.get_loc("f1") + 1
+    return pd.concat([report.intervals[:below], recalls, report.intervals[below:]]).rename_axis("score")
 
 def _report_figures(
     report:ErrorReport, # see error_report
@@ -653,14 +769,24 @@ def _report_figures(
     )->list[dict[str, Any]]: # see reports.figure_image
     "Draw the figures; a ROC curve needs both classes, a learning curve the run."
     predictions, slices = report.predictions, report.slices
-    figures = [figure_image(lambda ax: evaluation.plot_confusion(predictions, ax=ax), 4.4, 3.8)]
-    if len(set(predictions.labels)) == 2:
-        figures.append(figure_image(lambda ax: evaluation.plot_curve(predictions, "roc", ax=ax), 4.4, 3.8))
-    figures.append(figure_image(lambda ax: plot_reliability(predictions, ax=ax), 4.4, 3.8))
-    figures.append(figure_image(lambda ax: plot_risk_coverage(predictions, ax=ax), 4.4, 3.8))
-    if len(slices): figures.append(figure_image(lambda ax: plot_slices(slices, ax=ax), 7.5, 4.2))
-    if run: figures.append(figure_image(lambda ax: plot_history(run.history, ax=ax), 6.6, 3.8))
+    figures = [_draw(evaluation.plot_confusion, predictions)]
+    if len(set(predictions.labels)) == 2: figures.append(_draw(evaluation.plot_curve, predictions))
+    figures.append(_draw(plot_reliability, predictions))
+    figures.append(_draw(plot_risk_coverage, predictions))
+    if len(slices): figures.append(_draw(plot_slices, slices, 7.5, 4.2))
+    if run: figures.append(_draw(plot_history, run.history, 6.6, 3.8))
     return figures
+
+def _draw(
+    plot:Callable[..., Axes], # takes the data, and axes as ax
+    data:Any, # what to plot
+    width:float=4.4, # inches
+    height:float=3.8 # inches
+    )->dict[str, Any]: # see reports.figure_image
+    "Draw a figure of the page; a character that the font lacks is drawn as a box, without a warning."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")
+        return figure_image(lambda ax: plot(data, ax=ax), width, height)
 
 # %% ../nbs/18_error_analysis.ipynb #05c001bf
 def _report_sections(
@@ -677,7 +803,8 @@ def _report_sections(
         sections.append(_neighbours_section(report.embedding_neighbours, "by embedding"))
     if report.label_issues is not None: sections.append(_label_issues_section(report.label_issues))
     if report.flips is not None: sections.append(_flips_section(report.flips))
-    sections.append(table_section("The data", f"What the model was trained and evaluated on. {limits}", report.about))
+    about = {name: _page_text(value) for name, value in report.about.items()}
+    sections.append(table_section("The data", f"What the model was trained and evaluated on. {limits}", about))
     return sections + _run_sections(run) if run else sections
 
 def _score_sections(
@@ -685,15 +812,23 @@ def _score_sections(
     scores:dict[str, Any] # see stats.classification_scores
     )->list[dict[str, Any]]: # see reports.table_section
     "Show the scores of all articles, of each class and of each slice."
-    intervals = report.intervals.round(4).fillna("n/a").reset_index()
-    classes = class_report(scores).round(4).reset_index(names="class")
+    intervals = _with_not_available(_with_class_recalls(report).round(4)).reset_index()
+    classes = _with_not_available(class_report(scores).round(4)).reset_index(names="class")
+    score_note = "With 95 % intervals: Wilson's for the recall of each class and where the bootstrap cannot vary, " \
+        "else from the bootstrap. F1, precision and recall without a class are averages weighted by class size."
     class_note = "Precision: the fraction of the articles predicted as this class that belong to it. " \
         "Recall: the fraction of the articles of this class that are found."
-    return [table_section("Scores", "With 95 % bootstrap intervals.", intervals),
+    return [table_section("Scores", score_note, intervals),
         table_section("Scores by class", class_note, classes),
         _slices_section(report.slices)]
 
 # %% ../nbs/18_error_analysis.ipynb #cb1a014c
+def _with_not_available(
+    table:pd.DataFrame # any table
+    )->pd.DataFrame: # a copy
+    "Replace missing values by n/a."
+    return table.astype(object).where(table.notna(), "n/a")
+
 def _percentages(
     table:pd.DataFrame, # any table
     columns:list[str] # columns of numbers from 0 to 1
@@ -709,6 +844,7 @@ def _slices_section(
     )->dict[str, Any]: # see reports.table_section
     "Show the slices, the worst first."
     shown = slices.head(top).drop(columns=["difference", "p"]).round({"p_holm": 4})
+    shown["slice"] = np.array([_page_text(name, _CELL_LENGTH) for name in shown["slice"]], dtype=object)
     note = "Each slice is compared with all other articles; the highest lower end of the interval comes first. " \
         "p_holm is the p-value of Fisher's exact test after Holm's correction."
     return table_section("Slices", note, _percentages(shown, ["error_rate", "low", "high", "rest_error_rate"]))
@@ -722,10 +858,54 @@ def _article_sections(
     note = f"{_count(len(errors), 'article')}, the most confident errors first."
     if len(errors) > top: note += f" The first {top} are shown."
     uncertain_note = "The predictions nearest to the decision threshold, right or wrong."
-    return [table_section("Misclassified articles", note if len(errors) else "None.", errors.head(top)),
-        table_section("Least confident predictions", uncertain_note, least_confident(predictions))]
+    shown = _page_table(errors.head(top), _ARTICLE_COLUMNS)
+    uncertain = _page_table(least_confident(predictions), _ARTICLE_COLUMNS)
+    return [table_section("Misclassified articles", note if len(errors) else "None.", shown),
+        table_section("Least confident predictions", uncertain_note, uncertain)]
 
 # %% ../nbs/18_error_analysis.ipynb #fb31be59
+_MAX_FILE_COLUMNS = 4 # columns of the user's file that the page shows
+
+def _page_table(
+    table:pd.DataFrame, # its own columns, then those of the user's file
+    own:list[str] # names of its own columns
+    )->pd.DataFrame: # for reports.table_section
+    "Prepare a table for the page: shorten the texts, make links, leave out further columns of the file."
+    from_file = [name for name in table.columns if name not in own]
+    shown = {}
+    for name in own: shown[name] = np.array([_own_cell(cell) for cell in table[name]], dtype=object)
+    for name in _first_of_each(from_file)[:_MAX_FILE_COLUMNS]:
+        shown[_page_text(name, _CELL_LENGTH)] = np.array([_file_cell(cell) for cell in table[name]], dtype=object)
+    return pd.DataFrame(shown, dtype=object)
+
+def _first_of_each(
+    names:list[str] # names of columns of the user's file
+    )->list[str]: # each column of a neighbour right after the same column of the article
+    "Order the columns of articles and their neighbours in pairs."
+    ordered = []
+    for name in names:
+        for paired in (name, f"nearest_{name}"):
+            if paired in names and paired not in ordered: ordered.append(paired)
+    return ordered
+
+def _own_cell(
+    cell:Any # of any type
+    )->Any: # a number as it is, anything else as text
+    "Prepare a cell of a column of ours."
+    is_number = isinstance(cell, (int, float)) and cell == cell
+    return cell if is_number else _page_text(cell, _TITLE_LENGTH)
+
+def _file_cell(
+    cell:Any # of any type
+    )->str: # text, or HTML if it is an address
+    "Prepare a cell of the user's file: shorten it, and make an address a link."
+    from markupsafe import Markup
+    text = _page_text(cell)
+    shortened = _page_text(cell, _CELL_LENGTH)
+    if not re.fullmatch(r"(?i)https?://\S+", text): return shortened
+    return Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(text, shortened) # format escapes both
+
+# %% ../nbs/18_error_analysis.ipynb #2d074392
 def _neighbours_section(
     neighbours:pd.DataFrame, # see nearest_articles
     similarity:str # "by words" or "by embedding"
@@ -734,7 +914,8 @@ def _neighbours_section(
     note = f"For the most confident errors, at most {_MAX_ERRORS}. Similarity is the cosine of "
     if similarity == "by words": note += "TF-IDF vectors."
     else: note += f"the model's embeddings, searched among at most {_MAX_CANDIDATES:,} training articles."
-    return table_section(f"Nearest training article {similarity}", note, neighbours.round(3))
+    shown = _page_table(neighbours.round(3), _NEIGHBOUR_COLUMNS)
+    return table_section(f"Nearest training article {similarity}", note, shown)
 
 def _label_issues_section(
     issues:pd.DataFrame, # see label_issues
@@ -744,7 +925,7 @@ def _label_issues_section(
     note = f"{_count(len(issues), 'training label')} flagged by confident learning, the least plausible first."
     if len(issues) > top: note += f" The first {top} are shown."
     note += " The probability is that of the given label, from a word model that has not seen the article."
-    return table_section("Label issues", note, issues.head(top))
+    return table_section("Label issues", note, _page_table(issues.head(top), _ISSUE_COLUMNS))
 
 def _flips_section(
     flips:pd.DataFrame # see perturbation_table
