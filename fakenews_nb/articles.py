@@ -310,7 +310,7 @@ def _unknown_label(
     )->DataError: # to be raised
     "The error for labels whose meaning is not known."
     place = _place(where, keys.index(unknown[0]), column)
-    found = ", ".join(f"{_short_name(key)} ({_row_count(count)})" for key, count in Counter(unknown).most_common(6))
+    found = ", ".join(f"{_short_name(key)!r} ({_row_count(count)})" for key, count in Counter(unknown).most_common(6))
     if set(unknown) <= {"0", "1"}:
         return DataError(f"the labels 0 and 1 do not say which of them is fake; found {found}", where=place,
             fix="check which it is: --labels 1=fake,0=real as in most public files, or --labels 0=fake,1=real")

@@ -7,6 +7,7 @@ from conftest import SHARED
 
 NEEDS = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the folder {SHARED.name} is not there")
 HEADER = "title,text,label\n"
+LABELS = ("fake", "real")
 
 
 def csv_of(rows):
@@ -14,15 +15,15 @@ def csv_of(rows):
     return HEADER + "".join(f"{row}\n" for row in rows)
 
 
-def ordinary_rows(n=120, labels=(0, 1)):
+def ordinary_rows(n=120, labels=LABELS):
     "Rows of a CSV file: different articles whose labels alternate."
     for i in range(n):
         label = labels[i % len(labels)]
         yield f"Title {i},Speaker {i} spoke of item {i*7} to the council {i % 5}.,{label}"
 
 
-SAME_TEXT = csv_of(f"A title,The same body.,{i % 2}" for i in range(100))
-NO_WORDS = csv_of(f"?,,{i % 2}" for i in range(100))
+SAME_TEXT = csv_of(f"A title,The same body.,{LABELS[i % 2]}" for i in range(100))
+NO_WORDS = csv_of(f"{i},,{LABELS[i % 2]}" for i in range(100))
 ORDINARY = csv_of(ordinary_rows())
 
 
@@ -68,7 +69,7 @@ def test_a_report_of_another_format_is_refused_before_the_work(here, tmp_path):
     pytest.param(b"title,text,label\n\x00\xff\xfe,1\n", ["a.csv"], id="corrupted"),
     pytest.param(b"", ["empty", "a.csv"], id="empty"),
     pytest.param(HEADER.encode(), ["no rows", "a.csv"], id="no rows"),
-    pytest.param(csv_of(ordinary_rows(labels=(1,))).encode(), ["0 fake articles", "a.csv"], id="one class"),
+    pytest.param(csv_of(ordinary_rows(labels=("real",))).encode(), ["0 fake articles", "a.csv"], id="one class"),
     pytest.param(csv_of(ordinary_rows(n=5)).encode(), ["at least 7", "a.csv"], id="five rows"),
 ])
 def test_input_that_cannot_be_audited(here, tmp_path, content, words):

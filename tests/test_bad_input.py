@@ -11,8 +11,9 @@ import pytest
 from conftest import COMMAND
 
 HEADER = "title,text,label\n"
-GOOD = HEADER + "".join(f"Title {i},Body number {i} of the council.,{i % 2}\n" for i in range(40))
-ONE_BODY = HEADER + "".join(f"A,The same body.,{i % 2}\n" for i in range(100))
+LABELS = ("fake", "real")
+GOOD = HEADER + "".join(f"Title {i},Body number {i} of the council.,{LABELS[i % 2]}\n" for i in range(40))
+ONE_BODY = HEADER + "".join(f"A,The same body.,{LABELS[i % 2]}\n" for i in range(100))
 
 
 def refused(result, *words):
@@ -32,16 +33,16 @@ def files(folder):
 @pytest.mark.parametrize("name, content, words", [
     ("columns", "headline,label\na,1\n", ["missing columns", "title", "headline", "bad.csv"]),
     ("no label", "title,text\na,b\n", ["missing columns", "label", "bad.csv"]),
-    ("broken quote", GOOD + '"never closed,b,1\n', ["broken quotes", "row 41", "line 42", "bad.csv"]),
-    ("quote inside", GOOD + '"a"b,c,1\n', ["broken quotes", "row 41", "bad.csv"]),
-    ("short row", GOOD + "a,1\n", ["2 cells", "3", "row 41", "bad.csv"]),
-    ("latin-1", (GOOD + "Caf\u00e9,b,1\n").encode("latin-1"), ["0xe9", "line 42", "--encoding", "bad.csv"]),
+    ("broken quote", GOOD + '"never closed,b,real\n', ["broken quotes", "row 41", "line 42", "bad.csv"]),
+    ("quote inside", GOOD + '"a"b,c,real\n', ["broken quotes", "row 41", "bad.csv"]),
+    ("short row", GOOD + "a,real\n", ["2 cells", "3", "row 41", "bad.csv"]),
+    ("latin-1", (GOOD + "Caf\u00e9,b,real\n").encode("latin-1"), ["0xe9", "line 42", "--encoding", "bad.csv"]),
     ("utf-16", GOOD.encode("utf-16"), ["UTF-16", "--encoding", "bad.csv"]),
     ("utf-16 without mark", GOOD.encode("utf-16-le"), ["NUL", "line 1", "UTF-16", "bad.csv"]),
-    ("nul", GOOD + "a\0b,c,1\n", ["NUL", "line 42", "bad.csv"]),
+    ("nul", GOOD + "a\0b,c,real\n", ["NUL", "line 42", "bad.csv"]),
     ("empty file", "", ["empty", "bad.csv"]),
     ("zero rows", "title,text,label\n", ["no rows", "bad.csv"]),
-    ("one class", GOOD.replace(",0\n", ",1\n"), ["0 fake articles", "bad.csv"]),
+    ("one class", GOOD.replace(",fake\n", ",real\n"), ["0 fake articles", "bad.csv"]),
     ("duplicates with both labels", ONE_BODY, ["0 fake articles", "100 with both labels", "bad.csv"]),
     ("label outside the mapping", GOOD + "a,b,satire\n", ["'satire'", "row 41", "'label'", "--labels", "bad.csv"]),
     ("ids twice", "id," + GOOD.replace("\n", "\nsame,").removesuffix("same,"), ["same", "more than one row"]),
@@ -62,7 +63,7 @@ def test_the_good_file_is_accepted_and_a_bom_is_harmless(here, tmp_path):
 
 def test_stated_encodings(here, tmp_path):
     for encoding in ("latin-1", "utf-16"):
-        (tmp_path/"other.csv").write_bytes((GOOD + "Caf\u00e9,b,1\n").encode(encoding))
+        (tmp_path/"other.csv").write_bytes((GOOD + "Caf\u00e9,b,real\n").encode(encoding))
         assert here("prepare", tmp_path/"other.csv", "--encoding", encoding, "--out", tmp_path/encoding)[0] == 0
         titles = pd.concat([pd.read_parquet(file) for file in (tmp_path/encoding).glob("*.parquet")]).title
         assert "caf\u00e9" in set(titles), "cleaning lower-cases titles"
@@ -229,7 +230,8 @@ def test_the_smallest_corpus_is_trained_and_reported(here, tmp_path):
     "Nine articles of each class leave about six to train on: enough for a run."
     from fakenews_nb.sample import sample_articles
     sample_articles().groupby("label").head(9)[["title", "text", "label"]].to_csv(tmp_path/"a.csv", index=False)
-    assert here("prepare", tmp_path/"a.csv", "--out", tmp_path/"data")[0] == 0
+    labels = ("--labels", "0=fake,1=real")
+    assert here("prepare", tmp_path/"a.csv", *labels, "--out", tmp_path/"data")[0] == 0
     train = ("train", tmp_path/"data", "--model", "tiny", "--epochs", 1, "--max-length", 32, "--out", tmp_path/"run")
     assert here(*train)[0] == 0
     assert (tmp_path/"run"/"report.html").is_file()

@@ -356,7 +356,7 @@ def test_a_class_that_is_not_wanted(prepare, tmp_path):
     table.assign(label=table.label.where(table.index % 10 > 0, "satire")).to_csv(tmp_path/"third.csv", index=False)
     code, said = prepare("third.csv")
     assert code == 2
-    assert "satire (6 rows)" in said
+    assert "'satire' (6 rows)" in said
     assert "satire=out" in said
     code, said = prepare("third.csv", "--labels", "fake=fake,real=real,satire=out")
     assert code == 0
