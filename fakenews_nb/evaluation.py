@@ -512,8 +512,7 @@ def _conservative_ends(
     n = len(predictions)
     smaller_class = max(1, np.bincount(predictions.labels, minlength=2).min())
     accuracy = stats._wilson(value["accuracy"]*n, n, z)
-    cells = _confusion_cells(predictions, _unit_weights(predictions))[0]
-    bounds = {name: tuple(ends) for name, ends in stats._confusion_bounds(cells, z).items()}
+    bounds = _class_score_ends(_confusion_cells(predictions, _unit_weights(predictions))[0], z)
     one_class = len(set(predictions.labels)) == 1
     farther = max(value["accuracy"] - accuracy[0], accuracy[1] - value["accuracy"])
     return {
@@ -527,6 +526,20 @@ def _conservative_ends(
         "brier": stats._wilson(value["brier"]*n, n, z),
         "log_loss": _log_loss_ends(predictions, accuracy, z),
         "ece": (max(0, value["ece"] - farther), min(1, value["ece"] + farther))}
+
+def _class_score_ends(
+    cells:np.ndarray, # shape (2, 2): number of articles per true label and predicted label
+    z:float # see stats._normal_quantile
+    )->dict[str, tuple[float, float]]: # precision, F1 and others -> lower and upper end
+    "Compute the extremes of the scores with recalls and class sizes at the ends of Wilson's intervals."
+    n_true = cells.sum(axis=1)
+    n = n_true.sum()
+    columns: dict[str, list[np.ndarray]] = {}
+    for fake_fraction in (n_true[FAKE]/n, *stats._wilson(n_true[FAKE], n, z)):
+        class_sizes = n*np.array([fake_fraction, 1 - fake_fraction])
+        resized = cells*stats._safe_divide(class_sizes, n_true)[:, None]
+        for name, ends in stats._confusion_bounds(resized, z).items(): columns.setdefault(name, []).append(ends)
+    return {name: (float(np.min(ends)), float(np.max(ends))) for name, ends in columns.items()}
 
 def _log_loss_ends(
     predictions:Predictions, # at least one
