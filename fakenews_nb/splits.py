@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import cleaning, core
+from .articles import _is_ambiguous_date, _place, _text_column
 from .cleaning import _BLANKS_ONLY, clean_articles, clean_articles_as_published, cleaning_rules, count_rules
 from .core import _MADE_BY, COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .data import load_articles
@@ -22,10 +27,12 @@ from .runtime import notify, versions
 
 if TYPE_CHECKING:
     import pandas as pd
+    import regex
     from datasets import DatasetDict
     from scipy.sparse import csr_matrix
 else:
     pd = _LazyModule("pandas")
+    regex = _LazyModule("regex")
     DatasetDict = _LazyType("datasets", "DatasetDict")
 
 # %% auto #0
@@ -48,12 +55,12 @@ def prepare(
     clean:str="standard", # the cleaning level of the clean protocol: "none", "light", "standard" or "strict"
     split:str="grouped", # how the clean protocol splits: a key of SPLITTERS
     held_out:Sequence[str]=(), # subjects or sources for the test set, for the splits by_subject and by_source
-    **kwargs:Any # columns, labels and encoding for load_articles
+    **reading:Any # for load_articles: columns, labels, encoding, dates, drop_unlabelled, quotes, skip_bad_rows
     )->dict[str, Any]: # the manifest of the folder
     "Read a corpus, clean it, split it and write a prepared folder; `DataError` or `OutputError` if that is impossible."
-    _check_protocol(protocol, clean, split)
+    _check_protocol(protocol, clean, split, held_out)
     _claim_folder(out, _MANIFEST_FILE, overwrite)
-    articles = load_articles(source, path, **kwargs)
+    articles = load_articles(source, path, **reading)
     if protocol == "clean":
         if "split" in articles: notify("the files' own split is not used: the clean protocol makes its own")
         splits, steps = prepare_clean(articles, seed=seed, clean=clean, split=split, held_out=held_out)
@@ -66,10 +73,12 @@ def prepare(
         rules = _BLANKS_ONLY # all that can be done to an article whose label is unknown
         rule_counts = None
     manifest = {"source": str(source), "origin": articles.attrs["origin"], "protocol": protocol, "seed": seed, **steps}
+    manifest["reading"] = _as_json(reading)
     manifest["source_sha256"] = {Path(file).name: sha256(file) for file in articles.attrs["files"]}
     manifest["rules"] = [asdict(rule) for rule in rules]
     manifest["rule_counts"] = rule_counts
     save_prepared(splits, out, manifest, overwrite)
+    for message in _describe_losses(steps): notify(message)
     for name, articles_of_split in splits.items(): notify(f"  {name}: {_describe_size(articles_of_split)}")
     return read_json(Path(out)/_MANIFEST_FILE)
 
@@ -77,7 +86,8 @@ def prepare(
 def _check_protocol(
     protocol:str, # see prepare
     clean:str, # see prepare
-    split:str # see prepare
+    split:str, # see prepare
+    held_out:Sequence[str] # see prepare
     )->None:
     "Check the names of protocol, cleaning level and split before any work is done; `DataError` if one is wrong."
     if protocol not in _PROTOCOLS:
@@ -88,6 +98,36 @@ def _check_protocol(
     if protocol == "published" and (clean, split) != ("standard", "grouped"):
         raise DataError("the published protocol has its own cleaning and its own split",
             where="--clean, --split", fix="leave them out, or choose --protocol clean")
+    if protocol == "published" and held_out:
+        raise DataError("the published protocol holds nothing out", where="--held-out",
+            fix="leave --held-out out, or choose --protocol clean")
+    _check_held_out_used(split, held_out)
+
+def _check_held_out_used(
+    split:str, # a key of SPLITTERS
+    held_out:Sequence[str] # subjects or sources for the test set
+    )->None:
+    "Check that values to hold out are given only to a split that uses them; `DataError` if not."
+    if not held_out or split in _HELD_OUT_COLUMNS: return
+    raise DataError(f"the split {split} holds nothing out, so --held-out would be ignored", where="--held-out",
+        fix="leave --held-out out, or choose --split by_subject or --split by_source")
+
+def _as_json(
+    reading:Mapping[str, Any] # keyword arguments of load_articles
+    )->dict[str, Any]: # the same, as JSON can hold them
+    "Bring settings to a form that can be stored in the manifest."
+    stored: dict[str, Any] = {}
+    for name, value in reading.items():
+        if isinstance(value, Mapping): stored[name] = {str(key): _plain(item) for key, item in value.items()}
+        else: stored[name] = _plain(value)
+    return stored
+
+def _plain(
+    value:object # a setting, or one value of a mapping
+    )->bool|int|str|None: # an integer for an integer of NumPy
+    "A value that JSON can hold."
+    if value is None or isinstance(value, (bool, str)): return value
+    return int(value) if isinstance(value, Integral) else str(value)
 
 def _describe_size(
     articles:pd.DataFrame # of one split
@@ -98,6 +138,31 @@ def _describe_size(
     return f"{len(articles):,} articles ({fake:,} fake, {real:,} real)"
 
 # %% ../nbs/08_splits.ipynb #b22694d4
+_SIGN_MARKS = r"\ufe0e\ufe0f\p{Me}" # marks that belong to signs, such as the variants of emoji
+_NO_LETTERS = rf"(?:[^\p{{L}}\p{{M}}\p{{N}}_\p{{Cf}}]\p{{M}}*|[\p{{Cf}}{_SIGN_MARKS}])+" # \p{Cf}: invisible characters
+_WORD = rf"(?V1)[\p{{L}}\p{{N}}_][[\p{{L}}\p{{M}}\p{{N}}_]--[{_SIGN_MARKS}]]*"
+_JOINERS = {0x200c: None, 0x200d: None} # zero-width: they shape the letters beside them, as in Persian and Bengali
+
+def _fold(
+    text:str # any text
+    )->str: # in lower case and composed, without joiners
+    "Bring a text to the form in which texts are compared."
+    if text.isascii(): return text.lower()
+    return unicodedata.normalize("NFC", text).lower().translate(_JOINERS)
+
+def _has_marks(
+    text:str # any text
+    )->bool: # False for English
+    "Tell whether a text contains combining marks."
+    return not text.isascii() and regex.search(r"\p{M}", text) is not None
+
+def _words(
+    text:str # a folded text
+    )->list[str]: # in order
+    "The words of a text; combining marks are parts of words."
+    return regex.findall(_WORD, text) if _has_marks(text) else re.findall(r"\w+", text)
+
+# %% ../nbs/08_splits.ipynb #c49ef62c
 def _text_key(
     title:object, # may be missing
     text:object # the body; may be missing
@@ -108,40 +173,82 @@ def _text_key(
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 def _letters(
-    value:object # a cell of a text column
+    cell:object # a cell of a text column
     )->str: # empty if the cell is missing
-    "The letters and digits of a text, in lower case."
-    return re.sub(r"\W+", "", value.lower()) if isinstance(value, str) else ""
+    "The letters and digits of a text with their combining marks, in lower case."
+    text = _fold(cleaning._cell_text(cell) or "")
+    if not _has_marks(text): return re.sub(r"\W+", "", text)
+    return regex.sub(_NO_LETTERS, "", text)
 
 def _text_keys(
     articles:pd.DataFrame # the article table
     )->pd.Series: # a key per row, with the table's index
-    "The fingerprint of every article; see `_text_key`."
+    "The fingerprint of every article, see `_text_key`; an article without text shares its key with no other."
     keys = [_text_key(title, text) for title, text in zip(articles.title, articles.text, strict=True)]
+    for row in np.flatnonzero(~_has_text(articles)): keys[row] = f"without text {row}"
     return pd.Series(keys, index=articles.index, dtype=_text_dtype())
+
+
+def _has_text(
+    articles:pd.DataFrame # the article table
+    )->np.ndarray: # bool, one per row, in the table's order
+    "Tell which articles have a letter or a digit in their title or body."
+    pairs = zip(articles.title, articles.text, strict=True)
+    return np.array([_holds_letters(title) or _holds_letters(body) for title, body in pairs], dtype=bool)
+
+def _holds_letters(
+    cell:object # a cell of a text column
+    )->bool: # False if the cell is missing
+    "Tell whether a cell holds at least one letter or digit."
+    return any(map(str.isalnum, cleaning._cell_text(cell) or ""))
 
 # %% ../nbs/08_splits.ipynb #35180fa5
 def drop_duplicates(
     articles:pd.DataFrame # the article table, cleaned
     )->tuple[pd.DataFrame, dict[str, int]]: # the table without duplicates; rows dropped: repeated, labels_disagree
     "Keep the first of each set of duplicates; drop the sets whose labels disagree."
-    keys = _text_keys(articles)
-    disagree = articles.label.groupby(keys).transform("nunique") > 1
-    repeated = keys.duplicated() & ~disagree
-    kept = articles[~(disagree | repeated)].reset_index(drop=True)
+    keys = pd.Series(_text_keys(articles).to_numpy(dtype=object))
+    labels = pd.Series(articles.label.to_numpy())
+    disagree = (labels.groupby(keys).transform("nunique") > 1).to_numpy()
+    repeated = keys.duplicated().to_numpy() & ~disagree
+    kept = articles.iloc[np.flatnonzero(~(disagree | repeated))].reset_index(drop=True)
     return kept, {"repeated": int(repeated.sum()), "labels_disagree": int(disagree.sum())}
 
 # %% ../nbs/08_splits.ipynb #8ccc427d
 NEAR_DUPLICATE_THRESHOLD = .7 # the least Jaccard similarity of near-duplicates
 _SHINGLE_WORDS = 2 # words in a shingle
+_SHINGLE_CHARACTERS = 3 # characters in a shingle, where words are not separated
 
 def _shingle_matrix(
     texts:Sequence[str]|np.ndarray # any texts
     )->csr_matrix: # texts x hashed shingles; 1 where a text contains a shingle
-    "Find the shingles of each text."
+    "Find the shingles of each text: pairs of words, or runs of three characters where words are not separated."
+    from scipy.sparse import vstack
+    is_unspaced = np.array([cleaning._is_unspaced(text) for text in texts], dtype=bool)
+    if not is_unspaced.any(): return _hash_shingles(texts, by_words=True)
+    texts = np.asarray(texts, dtype=object)
+    rows = []
+    parts = []
+    for by_words in (True, False):
+        chosen = np.flatnonzero(is_unspaced != by_words)
+        if not len(chosen): continue
+        rows.append(chosen)
+        parts.append(_hash_shingles(texts[chosen], by_words))
+    return vstack(parts, format="csr")[np.argsort(np.concatenate(rows))]
+
+def _hash_shingles(
+    texts:Sequence[str]|np.ndarray, # at least one text
+    by_words:bool # False: by characters
+    )->csr_matrix: # texts x hashed shingles; 1 where a text contains a shingle
+    "Find the shingles of texts that are all compared in the same way."
     from sklearn.feature_extraction.text import HashingVectorizer
+    length = _SHINGLE_WORDS if by_words else _SHINGLE_CHARACTERS
     vectorizer = HashingVectorizer(
-        token_pattern=r"\w+", ngram_range=(_SHINGLE_WORDS, _SHINGLE_WORDS),
+        analyzer="word" if by_words else "char",
+        preprocessor=_fold if by_words else _letters,
+        tokenizer=_words if by_words else None,
+        token_pattern=None,
+        ngram_range=(length, length),
         n_features=2**31 - 1, binary=True, norm=None, alternate_sign=False, dtype=np.float32)
     return vectorizer.transform(texts)
 
@@ -216,7 +323,7 @@ def _similar_pairs(
     texts:Sequence[str]|np.ndarray, # any texts
     threshold:float=NEAR_DUPLICATE_THRESHOLD # the least similarity, 0 to 1
     )->pd.DataFrame: # a row per pair: first, second (positions in texts, first < second), similarity
-    "Find the pairs of texts with at least this Jaccard similarity; texts of fewer than two words are in no pair."
+    "Find the similar pairs of texts; a text of fewer than two words (unspaced: three letters) is in no pair."
     if not len(texts): return pd.DataFrame({"first": [0], "second": [0], "similarity": [0.]}).iloc[:0]
     shingles = _shingle_matrix(texts)
     with_shingles = np.flatnonzero(np.diff(shingles.indptr))
@@ -233,23 +340,25 @@ def duplicate_groups(
     "Number the groups of duplicates and near-duplicates."
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
-    keys = _text_keys(articles)
-    is_first = ~keys.duplicated().to_numpy()
-    n = int(is_first.sum())
+    keys = _text_keys(articles).to_numpy(dtype=object)
+    distinct_number, distinct = pd.factorize(keys)
+    is_first = ~pd.Series(keys).duplicated().to_numpy()
+    n = len(distinct)
     pairs = _similar_pairs(_compared_texts(articles)[is_first], threshold)
     edges = (pairs["first"], pairs["second"])
     graph = coo_matrix((np.ones(len(pairs)), edges), shape=(n, n))
     _, components = connected_components(graph, directed=False)
-    distinct_number, _ = pd.factorize(keys)
     return components[distinct_number]
 
 def _compared_texts(
     articles:pd.DataFrame # the article table
     )->np.ndarray: # a text per row
     "The text by which an article is compared: its body, or its title if it has no body."
-    bodies = articles.text.fillna("")
-    titles = articles.title.fillna("")
-    return bodies.where(bodies.str.strip() != "", titles).to_numpy(dtype=object)
+    texts = np.empty(len(articles), dtype=object)
+    for row, (title, body) in enumerate(zip(articles.title, articles.text, strict=True)):
+        compared = body if _holds_letters(body) else title
+        texts[row] = cleaning._cell_text(compared) or ""
+    return texts
 
 # %% ../nbs/08_splits.ipynb #59235a54
 _SPLIT_FRACTIONS = (.70, .15, .15) # of the articles, in the order of SPLITS
@@ -280,13 +389,21 @@ def split_grouped(
     "Split 70 : 15 : 15 without separating a group; `DataError` if a class has too few groups."
     if groups is None: groups = duplicate_groups(articles)
     else: groups, _ = pd.factorize(groups)
+    rng = np.random.default_rng(seed)
+    return _assemble_splits(articles, _assign_rows(articles, groups, rng), rng)
+
+def _assign_rows(
+    articles:pd.DataFrame, # the article table
+    groups:np.ndarray, # the number of each row's group, counted from 0
+    rng:np.random.Generator # decides the order of the groups, and their split
+    )->np.ndarray: # int, the split of each row: 0 train, 1 validation, 2 test
+    "Assign each row to a split, whole groups at a time; `DataError` if a class has too few groups."
     labels = articles.label.to_numpy(dtype=int)
-    flat_counts = np.bincount(2*groups + labels, minlength=2*(groups.max() + 1))
+    flat_counts = np.bincount(2*groups + labels, minlength=2*(groups.max(initial=-1) + 1))
     counts = flat_counts.reshape(-1, 2) # groups x classes
     majority = pd.Series(counts.argmax(axis=1))
     _check_classes(articles, majority.value_counts())
-    rng = np.random.default_rng(seed)
-    return _assemble_splits(articles, _assign_groups(counts, rng)[groups], rng)
+    return _assign_groups(counts, rng)[groups]
 
 def _assign_groups(
     counts:np.ndarray, # articles, shape (groups, 2 classes)
@@ -347,26 +464,62 @@ def _assemble_splits(
     return splits
 
 # %% ../nbs/08_splits.ipynb #a93aac1c
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?" # such as 10:30
+_WITH_YEAR = (
+    r"(?<![+\d])\d{4}" # a year of four digits
+    r"|\d{1,2}([/.-])\d{1,2}\1\d{2}" # 3/4/17
+    r"|\d{1,2}[ -]?[^\W\d]{3,9}[., -]{1,2}'?\d{2}" # 4-Mar-17
+    r"|[^\W\d]{3,9}\.? \d{1,2},? '?\d{2}" # March 4, 17
+)
+_NO_DATE = (ValueError, TypeError, ArithmeticError, AttributeError, NotImplementedError) # what pandas may raise
+
 def read_dates(
     articles:pd.DataFrame # the article table
-    )->pd.Series: # timestamps, with the table's index; missing where a cell is not a date
-    "Parse the dates of the articles; each may have its own format."
-    cells = articles.date.fillna("").str.strip()
-    dates = {cell: _parse_date(cell) for cell in cells.unique()}
-    return pd.to_datetime(cells.map(dates))
+    )->pd.Series: # timestamps in UTC, without a zone, with the table's index; missing where a cell is not a date
+    "Parse the dates of the articles; each may have its own format, and no cell raises an error."
+    texts = [_date_text(cell) for cell in articles.date.to_numpy(dtype=object)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore") # pandas warns about formats and time zones that it guesses
+        dates = {text: _parse_date(text) for text in dict.fromkeys(texts)}
+    return pd.Series([dates[text] for text in texts], index=articles.index, dtype="datetime64[us]", name="date")
+
+def _date_text(
+    cell:object # a text, a number, a date or a timestamp
+    )->str: # with digits of ASCII; without digits if the cell is missing
+    "A date as text."
+    if isinstance(cell, float) and cell.is_integer(): cell = int(cell)
+    text = str(cell).strip()
+    if text.isascii(): return text
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
 
 def _parse_date(
-    cell:str # any text
-    )->pd.Timestamp: # NaT if the text is not a date
-    "Parse one date; a text without digits, or of 40 characters and more, is not a date."
-    if len(cell) >= 40 or not any(map(str.isdigit, cell)): return pd.NaT
-    return pd.to_datetime(cell, errors="coerce", dayfirst=False)
+    text:str # any text
+    )->pd.Timestamp: # in UTC, without a zone; NaT if the text is not a date
+    "Parse one date; a text without a year, or of 40 characters and more, is not a date."
+    if len(text) >= 40 or not re.search(_WITH_YEAR, re.sub(_TIME, "", text)): return pd.NaT
+    try: return pd.to_datetime(text, errors="coerce", dayfirst=False, utc=True).tz_localize(None).as_unit("us")
+    except _NO_DATE: return pd.NaT
+
+# %% ../nbs/08_splits.ipynb #59c096ea
+def _check_dates(
+    articles:pd.DataFrame # the article table
+    )->None:
+    "Check that each date can be read in one way only; `DataError` names the first that cannot."
+    texts = [_date_text(cell) for cell in articles.date.to_numpy(dtype=object)]
+    ambiguous = [row for row, text in enumerate(texts) if _is_ambiguous_date(text)]
+    if not ambiguous: return
+    row = ambiguous[0]
+    place = _place(articles.attrs.get("origin", ""), row, "date")
+    raise DataError(f"dates that can be read in two ways: {len(ambiguous):,}, the first is {texts[row]!r}",
+        where=f"{place}, id {articles.id.iloc[row]}",
+        fix="state which number is the day: --dates dayfirst or --dates monthfirst; or choose another --split")
 
 def split_by_date(
     articles:pd.DataFrame, # the article table
     seed:int=42 # of the order within each split
     )->dict[str, pd.DataFrame]: # split name -> article table
-    "Split by date; `DataError` if fewer than half of the dates can be read, or if a split lacks a class."
+    "Split by date; `DataError` if dates are ambiguous, fewer than half can be read, or a split lacks a class."
+    _check_dates(articles)
     dates = read_dates(articles)
     if dates.notna().mean() < .5:
         readable = f"{dates.notna().sum():,} of {len(articles):,} articles"
@@ -398,14 +551,14 @@ def split_held_out(
     seed:int=42 # of the split of the other articles
     )->dict[str, pd.DataFrame]: # split name -> article table
     "Test on subjects or sources that occur in no other split; `DataError` if one is unknown or a split lacks a class."
+    if isinstance(values, str): values = (values,)
     _check_held_out(articles, column, values)
     groups = duplicate_groups(articles)
-    held_out = articles[column].isin(values).to_numpy()
-    rest = split_grouped(articles[~held_out], seed, groups[~held_out])
-    train_ids = pd.concat([rest["train"].id, rest["test"].id])
-    train = articles.id.isin(train_ids).to_numpy()
-    validation = articles.id.isin(rest["validation"].id).to_numpy()
-    assignment = np.select([train, validation, held_out], [0, 1, 2], -1)
+    held_out = articles[column].isin(values).to_numpy(dtype=bool)
+    rest_groups, _ = pd.factorize(groups[~held_out])
+    rest = _assign_rows(articles[~held_out], rest_groups, np.random.default_rng(seed))
+    assignment = np.full(len(articles), 2)
+    assignment[~held_out] = np.where(rest == 1, 1, 0)
     return _assemble_splits(articles, _leave_out_duplicates(assignment, groups), np.random.default_rng(seed))
 
 def _check_held_out(
@@ -414,7 +567,8 @@ def _check_held_out(
     values:Sequence[str] # the subjects or sources to hold out
     )->None:
     "Check that every value occurs in the column; `DataError` lists those that do."
-    counts = articles.groupby([column, "label"]).size().unstack(fill_value=0).rename(columns=ID2LABEL)
+    cells = articles[column].to_numpy(dtype=object)
+    counts = pd.crosstab(cells, articles.label.to_numpy(dtype=int)).rename(columns=ID2LABEL)
     unknown = [value for value in values if value not in counts.index]
     if values and not unknown: return
     problem = f"no {column} is called {unknown[0]!r}" if unknown else f"the {column}s to hold out are not named"
@@ -434,8 +588,10 @@ def split_stratified(
     from sklearn.model_selection import train_test_split
     _check_classes(articles)
     shuffled = articles.sample(frac=1, random_state=seed).reset_index(drop=True)
-    train, rest = train_test_split(shuffled, test_size=.3, stratify=shuffled.label, random_state=seed)
-    validation, test = train_test_split(rest, test_size=.5, stratify=rest.label, random_state=seed)
+    labels = shuffled.label.to_numpy(dtype=int)
+    train, rest = train_test_split(shuffled, test_size=.3, stratify=labels, random_state=seed)
+    rest_labels = rest.label.to_numpy(dtype=int)
+    validation, test = train_test_split(rest, test_size=.5, stratify=rest_labels, random_state=seed)
     splits = {"train": train, "validation": validation, "test": test}
     return {name: split.reset_index(drop=True) for name, split in splits.items()}
 
@@ -454,12 +610,12 @@ def _holding_out(
     "Make a splitter that holds out values of a column."
     return lambda articles, seed, held_out: split_held_out(articles, column, held_out, seed)
 
+_HELD_OUT_COLUMNS = {"by_subject": "subject", "by_source": "source"} # the splits that hold something out
 SPLITTERS: dict[str, _Splitter] = {
     "grouped": _without_held_out(split_grouped),
     "stratified": _without_held_out(split_stratified),
     "by_date": _without_held_out(split_by_date),
-    "by_subject": _holding_out("subject"),
-    "by_source": _holding_out("source"),
+    **{name: _holding_out(column) for name, column in _HELD_OUT_COLUMNS.items()},
 }
 
 # %% ../nbs/08_splits.ipynb #758759f3
@@ -471,26 +627,109 @@ def prepare_clean(
     held_out:Sequence[str]=() # subjects or sources for the test set; see split_held_out
     )->tuple[dict[str, pd.DataFrame], dict[str, Any]]: # the splits; what was done, for the manifest
     "Clean by label-blind rules, drop duplicates and split; `DataError` if too few articles are left."
-    unique, dropped = drop_duplicates(clean_articles(articles, cleaning_rules(clean)))
+    _check_held_out_used(split, held_out)
+    articles = articles.reset_index(drop=True)
+    if split == "by_date": _check_dates(articles)
+    _notify_language(articles)
+    cleaned = _clean_table(articles, clean)
+    with_text = cleaned[_has_text(cleaned)]
+    unique, dropped = drop_duplicates(with_text)
     unique.attrs = articles.attrs
-    _check_classes(unique, note=_describe_dropped(dropped))
-    splits = SPLITTERS[split](unique, seed, tuple(held_out))
-    steps = {
-        "cleaning": f"label-blind rules, level {clean}",
-        "duplicates_dropped": dropped,
-        "split": split,
-        "held_out": list(held_out),
-        "left_out_of_the_split": len(unique) - sum(map(len, splits.values())),
+    losses = {"without_text_dropped": len(cleaned) - len(with_text), "duplicates_dropped": dropped}
+    _check_classes(unique, note=_describe_note(losses))
+    splits = SPLITTERS[split](unique, seed, held_out)
+    steps = {"cleaning": f"label-blind rules, level {clean}", **losses, "split": split, "held_out": _as_list(held_out)}
+    return splits, {**steps, **_count_left_out(unique, splits, split)}
+
+def _clean_table(
+    articles:pd.DataFrame, # the article table as loaded
+    clean:str # the cleaning level
+    )->pd.DataFrame: # with original_title; no title or body is missing
+    "Clean a table, and keep its titles as they were."
+    cleaned = clean_articles(articles, cleaning_rules(clean))
+    return cleaned.assign(**{
+        "title": _text_column(cleaned.title).fillna(""),
+        "text": _text_column(cleaned.text).fillna(""),
+        core._ORIGINAL_TITLE: _original_titles(articles),
+    })
+
+def _original_titles(
+    articles:pd.DataFrame # the article table, before cleaning
+    )->pd.Series: # text or missing; the titles of an earlier preparation, if the table holds them
+    "The titles as they were published."
+    titles = [name for name in ("title", core._ORIGINAL_TITLE) if name in articles]
+    return core._shown_titles(articles.assign(**{name: _text_column(articles[name]) for name in titles}))
+
+def _as_list(
+    held_out:Sequence[str] # subjects or sources, or the name of one
+    )->list[str]: # for the manifest
+    "The values to hold out."
+    return [held_out] if isinstance(held_out, str) else list(held_out)
+
+# %% ../nbs/08_splits.ipynb #f82dcf43
+_LANGUAGE_SAMPLE = 1000 # articles; and characters of each
+
+def _notify_language(
+    articles:pd.DataFrame # the article table
+    )->None:
+    "Tell the user what cleaning does not do if most letters are not Latin."
+    texts = _compared_texts(articles)[::max(1, len(articles)//_LANGUAGE_SAMPLE)]
+    other = 1 - cleaning._latin_fraction(text[:_LANGUAGE_SAMPLE] for text in texts)
+    if other <= .5: return
+    notify(f"about {other:.0%} of the letters are not Latin: the cleaning rules were written for English and find "
+        "little in other languages; near-duplicates are compared by runs of 3 characters where words are not separated")
+
+# %% ../nbs/08_splits.ipynb #14fdf6a5
+def _count_left_out(
+    articles:pd.DataFrame, # the articles that were split
+    splits:dict[str, pd.DataFrame], # split name -> article table
+    split:str # a key of SPLITTERS
+    )->dict[str, Any]: # for the manifest
+    "Count the articles that are in no split, in all and by reason."
+    total = len(articles) - sum(map(len, splits.values()))
+    without_date = int(read_dates(articles).isna().sum()) if split == "by_date" else 0
+    reasons = {"near_duplicates": total - without_date, "without_date": without_date}
+    return {"left_out_of_the_split": total, "left_out_by_reason": reasons}
+
+def _describe_losses(
+    steps:dict[str, Any] # see prepare_clean
+    )->list[str]: # lines for the user, such as "dropped: 20 without text, 3 repeated"
+    "Describe which articles were dropped, and which were left out of the split."
+    lines = []
+    dropped = _describe_dropped(steps)
+    if dropped: lines.append(f"dropped: {dropped}")
+    reasons = steps.get("left_out_by_reason", {})
+    counts = {
+        "with a near-duplicate in an earlier split": reasons.get("near_duplicates", 0),
+        "without a date that can be read": reasons.get("without_date", 0),
     }
-    return splits, steps
+    left_out = _list_counts(counts)
+    if left_out: lines.append(f"left out of the split: {left_out}")
+    return lines
 
 def _describe_dropped(
-    dropped:dict[str, int] # see drop_duplicates
+    steps:dict[str, Any] # with without_text_dropped and duplicates_dropped, see prepare_clean
+    )->str: # such as "20 without text, 3 repeated, 2 with both labels"; empty if nothing was dropped
+    "Describe how many articles were dropped before the split."
+    duplicates = steps.get("duplicates_dropped") or {}
+    return _list_counts({
+        "without text": steps.get("without_text_dropped", 0),
+        "repeated": duplicates.get("repeated", 0),
+        "with both labels": duplicates.get("labels_disagree", 0),
+    })
+
+def _list_counts(
+    counts:dict[str, int] # reason -> number of articles
+    )->str: # the reasons that occur; empty if none does
+    "List the numbers that are not zero."
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+
+def _describe_note(
+    losses:dict[str, Any] # see _describe_dropped
     )->str: # empty if nothing was dropped
     "Describe how many articles were dropped, for an error message."
-    if not sum(dropped.values()): return ""
-    repeated = f"{dropped['repeated']:,} repeated articles"
-    return f" (after {repeated} and {dropped['labels_disagree']:,} with both labels were dropped)"
+    dropped = _describe_dropped(losses)
+    return f" (after {dropped} were dropped)" if dropped else ""
 
 # %% ../nbs/08_splits.ipynb #f54fdd77
 def prepare_published(
@@ -521,12 +760,23 @@ def save_prepared(
         hashes = {}
         for name, articles in splits.items():
             file = partial/f"{name}.parquet"
-            columns = [*COLUMNS, *articles.columns.intersection(["published_label"])]
-            articles[columns].to_parquet(file, index=False)
+            _stored_table(articles).to_parquet(file, index=False)
             counts[name] = _count_articles(articles)
             hashes[name] = sha256(file)
         additions = {"counts": counts, "sha256": hashes, "versions": versions()}
         write_json({"made_by": _MADE_BY, **manifest, **additions}, partial/_MANIFEST_FILE)
+
+def _stored_table(
+    articles:pd.DataFrame # of one split
+    )->pd.DataFrame: # as it is stored: labels are integers, all else is text
+    "Choose the columns of a prepared folder: ours, the original title, and those that only the user's file has."
+    stored = {}
+    for name in [*COLUMNS, "published_label", core._ORIGINAL_TITLE, *core._extra_columns(articles)]:
+        if name not in articles: continue
+        if name == "published_label": stored[name] = articles[name]
+        elif name == "label": stored[name] = articles.label.astype("int64")
+        else: stored[str(name)] = _text_column(articles[name])
+    return pd.DataFrame({name: column.array for name, column in stored.items()})
 
 def _count_articles(
     articles:pd.DataFrame # of one split
@@ -534,7 +784,7 @@ def _count_articles(
     "Count the articles, in all, per class, and without a body."
     counts = {"articles": len(articles)}
     for label, name in ID2LABEL.items(): counts[name] = int((articles.label == label).sum())
-    counts["without_body"] = int((articles.text.fillna("") == "").sum())
+    counts["without_body"] = sum(not cleaning._cell_text(body) for body in articles.text)
     return counts
 
 # %% ../nbs/08_splits.ipynb #5eee7a4a

@@ -15,9 +15,9 @@ PREPARED = {
         "validation": ("7fe75c89264eb7a7", "eae19ca5a4a5bbec", "87642e879bdc0419"),
         "test": ("276149ae7228922f", "4fa82338da541748", "5671e47bf6d6b542")},
     ("isot", "clean"): {
-        "train": ("ce9acab5d50e0331", "f1f44097edbe4557", "fbd5b686db219421"),
-        "validation": ("2c1304f3a99945a8", "3fa8b2b67dff9fd9", "f2376b23e36c2d3d"),
-        "test": ("e7da77fcb7c0fff6", "cd68aa8c502ef890", "39f7fdf450e83b41")},
+        "train": ("f3e39a823dc065f3", "bf780495d3c94309", "394a70557b3e7af5"),
+        "validation": ("83478ec9a636b7b1", "0e8af3b6ab05ff14", "7e7e7384aa36d73d"),
+        "test": ("b641190a354dbb43", "a96d70ce7a5c1d9b", "4d78ee86203dd895")},
     ("isot", "published"): {
         "train": ("b48b2d455053eceb", "d1795b589c7e0239", "15d9ec081044afa1"),
         "validation": ("5c33afbdf06e12c0", "033b46714d188fcd", "49b7d0df4c972e2b"),
