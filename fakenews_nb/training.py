@@ -666,6 +666,26 @@ class _BreakTies(_TrainerBase):
         self.state.best_global_step = self.state.global_step
         return True
 
+# %% ../nbs/15_training.ipynb #ca767ead
+class _WeightClasses(_TrainerBase):
+    "A mixin for `Trainer` that weights the classes in the loss."
+    class_weights:tuple[float, float]|None = None # weight of fake and of real; None: every article counts the same
+
+    def compute_loss(self, model:Any, inputs:Any, return_outputs:bool=False, num_items_in_batch:Any=None)->Any:
+        "Compute the loss of a batch."
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if self.class_weights: loss = _class_weighted_loss(outputs["logits"], inputs["labels"], self.class_weights)
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluation_loop(self, *args:Any, **kwargs:Any)->Any:
+        "Evaluate, and compute the weighted loss from the logits of all articles."
+        import torch
+        result:Any = super().evaluation_loop(*args, **kwargs)
+        if self.class_weights and "eval_loss" in result.metrics:
+            logits, labels = torch.as_tensor(result.predictions), torch.as_tensor(result.label_ids)
+            result.metrics["eval_loss"] = _class_weighted_loss(logits, labels, self.class_weights).item()
+        return result
+
 # %% ../nbs/15_training.ipynb #0f78e12e
 def _make_trainer(
     *args:Any, # as for transformers.Trainer
@@ -676,12 +696,11 @@ def _make_trainer(
     )->Trainer: # ready to train
     "Make a `Trainer` that groups articles by length, breaks ties in F1, divides packed batches and weights classes."
     from transformers import Trainer
-    class BatchTrainer(_GroupByLength, _BreakTies, Trainer):
+    class BatchTrainer(_GroupByLength, _BreakTies, _WeightClasses, Trainer):
         loss_weight = 1. # of the micro-batch that is being computed
 
         def compute_loss(self, model:Any, inputs:Any, return_outputs:bool=False, num_items_in_batch:Any=None)->Any:
             loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-            if class_weights: loss = _class_weighted_loss(outputs["logits"], inputs["labels"], class_weights)
             loss = loss*self.loss_weight
             return (loss, outputs) if return_outputs else loss
 
@@ -699,6 +718,7 @@ def _make_trainer(
             return sum(losses)
     trainer = BatchTrainer(*args, **kwargs)
     trainer.group_by_length = group_by_length
+    trainer.class_weights = class_weights
     trainer.model_accepts_loss_kwargs = False # otherwise Trainer multiplies the loss by the number of processes
     return trainer
 

@@ -208,6 +208,7 @@ def predictions_of(labels, log_odds):
     return Predictions.from_log_odds(table, log_odds)
 
 
+CONDITIONS = ["odd cells", "odd dates", "one class in test", "one class in validation", "tiny", "untitled"]
 ODD_CELLS = ["$x^$", "a & b", "<b>bold</b>", "nul\0", "\U0001f600", "x"*3000, "", None, "$", "\\frac{", "%s {0}"]
 ODD_DATES = ["2020-03-11T07:15:00+00:00", "2020-01-24 19:20", "2020-02-11", "2019-13-45", "never", "", None, "99999"]
 
@@ -220,7 +221,7 @@ def odd(table):
         url=[f"https://example.org/{number}?a=1&b=<2>" for number in range(n)], note=cells)
 
 
-@pytest.mark.parametrize("name", ["odd cells", "odd dates", "one class in test", "one class in validation", "tiny", "untitled"])
+@pytest.mark.parametrize("name", CONDITIONS)
 def test_no_description_ends_a_run(name, tmp_path, capsys):
     "Whatever the articles look like, a trained model gets its report."
     train, validation, test = articles(120, 3), articles(30, 3, seed=6), articles(90, 3, seed=7)
