@@ -26,7 +26,7 @@ from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyT
 from .data import load_articles
 from .files import write_json
 from .reports import figure_image, format_percent, new_axes, table_section, write_page
-from .runtime import versions
+from .runtime import notify, versions
 from .splits import SPLITS, SPLITTERS, duplicate_groups, load_prepared, read_dates, save_prepared
 from .stats import _Z95, delong_interval, wilson_interval
 from .tokenization import article_texts
@@ -54,25 +54,49 @@ def run_audit(
     held_out:Sequence[str]=(), # subjects or sources of the test set, for the splits "by_subject" and "by_source"
     seed:int=42, # seed of the split
     levels:bool=True, # whether to compare the cleaning levels
-    **kwargs:Any # columns, labels and encoding of a file, see load_articles
+    **reading:Any # keyword arguments of load_articles, such as columns and labels
     )->AuditReport: # display, print or save it
     "Read, clean, split and audit a corpus; `DataError` if an argument is unknown or the articles cannot be split."
     rules = cleaning_rules(clean)
     if split is not None and split not in SPLITTERS:
         raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITTERS)}")
     if (Path(source)/splits._MANIFEST_FILE).is_file():
-        if split or rules:
-            raise DataError("a prepared folder is cleaned and split already", where=source,
-                fix="leave out --clean and --split")
+        _check_nothing_ignored(source, clean=rules, split=split, held_out=held_out, path=path, **reading)
         return _audit_prepared(source)
-    articles = load_articles(source, path, **kwargs)
-    splits._check_classes(articles)
-    parts, split = _split_articles(clean_articles(articles, rules), split, seed, held_out)
+    splits._check_held_out_used(split or "stratified", held_out)
+    articles = load_articles(source, path, **reading)
+    cleaned, n_blank = _leave_out_blanks(clean_articles(articles, rules))
+    splits._check_classes(cleaned)
+    parts, split = _split_articles(cleaned, split, seed, held_out)
     train, test = parts["train"], parts["test"]
     by_id = articles.set_index("id")
     raw = [by_id.loc[part.id].reset_index() for part in (train, test)]
     about = {"source": str(source), "origin": str(articles.attrs["origin"]), "cleaning": clean, "split": split}
+    if n_blank: about["left out"] = f"{n_blank:,} without text"
     return audit_tables(train, test, raw=raw, levels=levels, about={**about, "seed": seed})
+
+def _leave_out_blanks(
+    articles:pd.DataFrame # the article table, cleaned
+    )->tuple[pd.DataFrame, int]: # the articles with text, and the number of the others
+    "Leave out the articles without text, which are no duplicates of each other, and say how many they are."
+    has_text = splits._has_text(articles)
+    n_blank = int((~has_text).sum())
+    if not n_blank: return articles, 0
+    notify(f"left out of the audit: {n_blank:,} without text")
+    kept = articles[has_text].reset_index(drop=True)
+    kept.attrs = articles.attrs
+    return kept, n_blank
+
+def _check_nothing_ignored(
+    folder:str|Path, # a prepared folder
+    **settings:Any # name -> what the user gave; empty or None if nothing
+    )->None:
+    "Check that no setting is given that a prepared folder has no use for; `DataError` names the first."
+    given = [name for name, value in settings.items() if value]
+    if not given: return
+    option = "--" + given[0].replace("_", "-")
+    raise DataError(f"a prepared folder is read, cleaned and split already; {option} would be ignored", where=folder,
+        fix=f"leave {option} out, or audit the source of the folder")
 
 # %% ../nbs/12_audit.ipynb #9093e6ef
 def _audit_prepared(

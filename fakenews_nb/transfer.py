@@ -26,7 +26,14 @@ from .evaluation import Classifier, FineTunedModel, Predictions, article_embeddi
 from .models import _CALIBRATION_FILE
 from .reports import figure_image, new_axes, table_section, write_page
 from .runtime import notify
-from .splits import _MANIFEST_FILE, duplicate_groups, load_prepared, prepare_clean, save_prepared
+from fakenews_nb.splits import (
+    _MANIFEST_FILE,
+    _has_text,
+    duplicate_groups,
+    load_prepared,
+    prepare_clean,
+    save_prepared,
+)
 from .training import _METRICS_FILE, RECIPES, Recipe, finetune, load_run
 
 if TYPE_CHECKING:
@@ -66,7 +73,7 @@ def transfer_matrix(
     trains, tests = trains or list(corpora), tests or list(corpora)
     _check_corpora(corpora, trains, tests)
     rules = cleaning_rules(clean)
-    cleaned = {name: clean_articles(table, rules) for name, table in corpora.items() if name in tests}
+    cleaned = {name: _clean_test_articles(corpora[name], rules, name) for name in tests}
     rows = []
     for train_name in trains:
         data = prepare_training(train_name, corpora, Path(work), clean=clean, seed=seed)
@@ -87,6 +94,17 @@ def transfer_matrix(
     return pd.DataFrame(rows).reindex(columns=_TRANSFER_COLUMNS)
 
 # %% ../nbs/20_transfer.ipynb #41ecdd11
+def _clean_test_articles(
+    articles:pd.DataFrame, # the article table, not cleaned
+    rules:tuple[Rule, ...], # the cleaning rules
+    name:str # the name of the corpus, for the message
+    )->pd.DataFrame: # the cleaned articles with text
+    "Clean a corpus to test on, and leave out the articles that are left without text."
+    cleaned = clean_articles(articles, rules)
+    has_text = _has_text(cleaned)
+    if not has_text.all(): notify(f"{name}: {(~has_text).sum():,} articles without text are not tested")
+    return cleaned[has_text]
+
 def _transfer_scores(
     predictions:Predictions, # predictions for test articles
     training_prior:float, # fraction of real articles in training
@@ -94,7 +112,7 @@ def _transfer_scores(
     n_resamples:int=1000 # bootstrap resamples
     )->dict[str, Any]: # the columns from macro_f1 to note
     "Compute the scores of one model on one test corpus."
-    if not len(predictions): return {"note": "not tested: all articles are duplicates of training articles"}
+    if not len(predictions): return {"note": "not tested: all articles are duplicates of training articles or blank"}
     intervals = score_intervals(predictions, n_resamples=n_resamples)
     row: dict[str, Any] = {}
     for score in ("macro_f1", "roc_auc", "ece", "coverage_at_10"):
@@ -103,6 +121,7 @@ def _transfer_scores(
         row[f"{score}_high"] = float(intervals.high[score])
     notes = []
     if len(set(predictions.labels)) < 2: notes.append("one class only: no AUC")
+    elif len(set(predictions.predicted)) < 2: notes.append("every article is predicted as the same class")
     if len(predictions) >= _MIN_BATCH:
         row["macro_f1_stated_prior"] = _macro_f1(adjust_prior(predictions, prior=prior))
         row["macro_f1_em_prior"] = _macro_f1(adjust_prior(predictions, "em", training_prior=training_prior))
