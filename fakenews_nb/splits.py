@@ -497,8 +497,9 @@ def _parse_date(
     )->pd.Timestamp: # in UTC, without a zone; NaT if the text is not a date
     "Parse one date; a text without a year, or of 40 characters and more, is not a date."
     if len(text) >= 40 or not re.search(_WITH_YEAR, re.sub(_TIME, "", text)): return pd.NaT
-    try: return pd.to_datetime(text, errors="coerce", dayfirst=False, utc=True).tz_localize(None).as_unit("us")
+    try: date = pd.to_datetime(text, errors="coerce", dayfirst=False, utc=True).tz_localize(None).as_unit("us")
     except _NO_DATE: return pd.NaT
+    return date if 1 <= date.year <= 9999 else pd.NaT
 
 # %% ../nbs/08_splits.ipynb #59c096ea
 def _check_dates(
