@@ -38,8 +38,12 @@ def test_all_zones_become_one(cell):
     assert dates.dt.tz is None
 
 
-@pytest.mark.parametrize("cell", ["2016-02-29", "29 February 2016", "Feb 29, 2016", "29-Feb-16", "2/29/2016", "29.2.2016",
-    "29/02/2016", "February 29th, 2016", datetime.date(2016, 2, 29), 20160229, 20160229., pd.Period("2016-02-29")], ids=str)
+SAME_DAY = [
+    "2016-02-29", "29 February 2016", "Feb 29, 2016", "29-Feb-16", "2/29/2016", "29.2.2016", "29/02/2016",
+    "February 29th, 2016", datetime.date(2016, 2, 29), 20160229, 20160229., pd.Period("2016-02-29")]
+
+
+@pytest.mark.parametrize("cell", SAME_DAY, ids=str)
 def test_days(cell):
     assert read(cell)[0] == pd.Timestamp("2016-02-29")
 
@@ -48,7 +52,8 @@ def test_years():
     assert read("2016", 2016, 2016., np.int64(2016)).dt.year.tolist() == [2016]*4
 
 
-NO_DATES = [None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT"), "", " ", "yesterday", "2020-13-45", "31.2.2020", "n/a",
+NO_DATES = [
+    None, float("nan"), pd.NaT, pd.NA, np.datetime64("NaT"), "", " ", "yesterday", "2020-13-45", "31.2.2020", "n/a",
     "https://example.com/2020/01/02/some-news-of-the-day", 0, -1, 1e300, float("inf"), 10**40, True, [], ["2020-01-01"],
     {"date": 1}, b"x", "10:30", "March 5", "12", "9"*30, "99999-01-01", "\u00b2\u2070\u00b2\u2070", "0000-00-00"]
 
@@ -69,8 +74,9 @@ def test_dates_far_away(cell):
 
 ODD = st.one_of(
     st.text(alphabet="0123456789/.-:+TZ aprMAY\u0663,'", max_size=25), st.text(max_size=45), st.floats(), st.integers(),
-    st.datetimes(timezones=st.one_of(st.none(), st.timezones())), st.dates(), st.times(), st.timedeltas(), st.booleans(),
-    st.none(), st.binary(max_size=5), st.lists(st.integers(), max_size=2), st.complex_numbers(), st.decimals(), st.uuids())
+    st.datetimes(timezones=st.one_of(st.none(), st.timezones())), st.dates(), st.times(), st.timedeltas(),
+    st.booleans(), st.none(), st.binary(max_size=5), st.lists(st.integers(), max_size=2), st.complex_numbers(),
+    st.decimals(), st.uuids())
 
 
 @thorough
@@ -103,7 +109,7 @@ def test_moments_with_zones(moments):
     pd.Series([20200102, None, 20200304], dtype="Int64")], ids=lambda column: str(column.dtype))
 def test_columns_of_other_types(column):
     index = pd.Index(["b", "a", "b"])
-    dates = read_dates(pd.DataFrame({"date": column.to_numpy(dtype=object)}, index=index).astype({"date": column.dtype}))
+    dates = read_dates(column.to_frame("date").set_index(index))
     assert dates.index.equals(index)
     assert dates.isna().tolist() == [False, True, False]
     assert dates.dt.month.tolist()[::2] == [1, 3]

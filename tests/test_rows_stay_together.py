@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fakenews_nb.cleaning import LEVELS, clean_articles, count_rules
 from fakenews_nb.splits import (
-    SPLITTERS,
     SPLITS,
+    SPLITTERS,
     drop_duplicates,
     duplicate_groups,
     load_prepared,
