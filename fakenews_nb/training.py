@@ -837,13 +837,23 @@ def _stop_if_diverged()->TrainerCallback: # for one run
             if not math.isfinite(metrics["eval_loss"]): control.should_training_stop = True
     return StopIfDiverged()
 
+def _early_stopping(
+    patience:int # evaluations in a row without a better score after which the training stops
+    )->TrainerCallback: # for one run
+    "Make a callback that ends a training early, but not while the model still predicts one class only."
+    from transformers import EarlyStoppingCallback
+    class StopEarly(EarlyStoppingCallback):
+        def on_evaluate(self, args:Any, state:Any, control:TrainerControl, metrics:Any=None, **kwargs:Any)->None:
+            recalls = [metrics.get(f"eval_{name}_recall") for name in ID2LABEL.values()]
+            if not stats._single_class(*recalls): super().on_evaluate(args, state, control, metrics, **kwargs)
+    return StopEarly(patience)
+
 def _recipe_callbacks(
     recipe:Recipe, # resolved
     steps:int # training steps of the whole run
     )->list[TrainerCallback]: # for one run
     "Make the callbacks that end a training early, and that for weight averaging if the recipe averages."
-    from transformers import EarlyStoppingCallback
-    callbacks:list[TrainerCallback] = [EarlyStoppingCallback(recipe.patience), _stop_if_diverged()]
+    callbacks:list[TrainerCallback] = [_early_stopping(recipe.patience), _stop_if_diverged()]
     if recipe.swa_fraction: callbacks.append(_weight_averaging(_averaging_start(recipe, steps)))
     return callbacks
 
