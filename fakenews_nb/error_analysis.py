@@ -874,7 +874,8 @@ def _page_table(
     from_file = [name for name in table.columns if name not in own]
     shown = {}
     for name in own: shown[name] = np.array([_own_cell(cell) for cell in table[name]], dtype=object)
-    for name in _first_of_each(from_file)[:_MAX_FILE_COLUMNS]:
+    addresses_first = sorted(_first_of_each(from_file), key=lambda name: not any(map(_is_address, table[name])))
+    for name in addresses_first[:_MAX_FILE_COLUMNS]:
         shown[_page_text(name, _CELL_LENGTH)] = np.array([_file_cell(cell) for cell in table[name]], dtype=object)
     return pd.DataFrame(shown, dtype=object)
 
@@ -902,8 +903,14 @@ def _file_cell(
     from markupsafe import Markup
     text = _page_text(cell)
     shortened = _page_text(cell, _CELL_LENGTH)
-    if not re.fullmatch(r"(?i)https?://\S+", text): return shortened
+    if not _is_address(cell): return shortened
     return Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(text, shortened) # format escapes both
+
+def _is_address(
+    cell:Any # of any type
+    )->bool: # True for an address of a page, such as https://example.org
+    "Tell whether a cell is an address that can be opened in a browser."
+    return re.fullmatch(r"(?i)https?://\S+", _page_text(cell)) is not None
 
 # %% ../nbs/18_error_analysis.ipynb #2d074392
 def _neighbours_section(
