@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import ftfy.bad_codecs  # noqa: F401 (the import registers the encoding sloppy-windows-1252)
 
 from .articles import _choose_columns, _describe_columns, _text_column, article_table
-from .articles import _is_ambiguous_date as _is_ambiguous_date
 from .core import COLUMNS, FAKE, REAL, DataError, _LazyModule
 from .files import _READABLE, _first_line, _is_table_name, _read_text, read_table
 from .runtime import notify
