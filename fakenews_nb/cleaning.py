@@ -152,12 +152,12 @@ _PUNCTUATION = (
     Rule("abbreviation", _ABBREVIATION, r"\1\2\3", "one source writes U.S., another US"),
     Rule("quotes", _QUOTES, " ", "one source's scraper lost quotation marks"),
     Rule("colon", r":(?!\d)", " ", "blogs introduce quotations with a colon"),
-    Rule("dashes", r"[\u2013\u2014]|\s-+(?=[\s\u2013\u2014])|--+", " ", "the same scraper lost long dashes"),
 )
 _HOUSE_STYLE = (
     *_PUNCTUATION,
     Rule("weekday", _WEEKDAY, " ", "an agency names the day of an event"),
-    Rule("ellipsis", r"\u2026|\.{2,}", ". ", "blogs use more ellipses"),
+    Rule("dashes", r"[\u2013\u2014]|\s-+(?=[\s\u2013\u2014])|--+", " ", "the same scraper lost long dashes"),
+    Rule("ellipsis", r"\.*\u2026[.\u2026]*|\.{2,}", ". ", "blogs use more ellipses"),
     Rule("title_case", _FOLD_CASE, "", "one source capitalizes every word of its titles", field="title"),
 )
 

@@ -370,7 +370,7 @@ def _check_classes(
     note:str="" # for the message: what was dropped before
     )->None:
     "Check that each class has enough articles for three splits; `DataError` if not."
-    if counts is None: counts = articles.label.value_counts()
+    if counts is None: counts = pd.Series(articles.label.to_numpy(dtype=int)).value_counts()
     for label, name in ID2LABEL.items():
         count = int(counts.get(label, 0))
         if count >= _MIN_ARTICLES: continue
@@ -471,6 +471,7 @@ _WITH_YEAR = (
     r"|\d{1,2}[ -]?[^\W\d]{3,9}[., -]{1,2}'?\d{2}" # 4-Mar-17
     r"|[^\W\d]{3,9}\.? \d{1,2},? '?\d{2}" # March 4, 17
 )
+_ZONE_LETTERS = r"(?<=:\d\d) ?[A-Z]{3,5}$" # such as EST, after a time
 _NO_DATE = (ValueError, TypeError, ArithmeticError, AttributeError, NotImplementedError) # what pandas may raise
 
 def read_dates(
@@ -497,6 +498,7 @@ def _parse_date(
     )->pd.Timestamp: # in UTC, without a zone; NaT if the text is not a date
     "Parse one date; a text without a year, or of 40 characters and more, is not a date."
     if len(text) >= 40 or not re.search(_WITH_YEAR, re.sub(_TIME, "", text)): return pd.NaT
+    text = re.sub(_ZONE_LETTERS, "", text)
     try: date = pd.to_datetime(text, errors="coerce", dayfirst=False, utc=True).tz_localize(None).as_unit("us")
     except _NO_DATE: return pd.NaT
     return date if 1 <= date.year <= 9999 else pd.NaT

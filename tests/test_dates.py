@@ -48,6 +48,11 @@ def test_days(cell):
     assert read(cell)[0] == pd.Timestamp("2016-02-29")
 
 
+@pytest.mark.parametrize("zone", ["", " EST", " CEST", " GMT", " UTC"])
+def test_letters_of_a_zone_are_not_read(zone):
+    assert read(f"Mon, 29 Feb 2016 19:20:06{zone}")[0] == pd.Timestamp("2016-02-29 19:20:06")
+
+
 def test_years():
     assert read("2016", 2016, 2016., np.int64(2016)).dt.year.tolist() == [2016]*4
 

@@ -82,7 +82,7 @@ def tables(draw, repeated=True):
     names = list(table.columns)
     rng.shuffle(names)
     text_type = draw(st.sampled_from(["object", "string", "category"]))
-    label_type = draw(st.sampled_from(["int64", "int8", "Int64", "category"]))
+    label_type = draw(st.sampled_from(["int64", "int8", "Int64", "category", "bool"]))
     types = {name: label_type if name == "label" else text_type for name in names}
     kind = draw(st.sampled_from(
         ["range", "shuffled", "duplicated", "text", "dates", "levels", "named like a column"]))
