@@ -581,9 +581,8 @@ def faults(draw):
     if places:
         place = draw(st.sampled_from(places))
         without_mark = row[:place] + row[place + 1:]
-    damaged = draw(st.sampled_from([
-        without_mark, row[:start] + '"' + row[start:], row[:start] + "\\" + '"' + row[start:],
-        row[:start] + separator + row[start:], row[:start] + "\n" + row[start:], row[:start] + "\n"]))
+    inserted = [row[:start] + mark + row[start:] for mark in ('"', '\\"', separator, "\n")]
+    damaged = draw(st.sampled_from([without_mark, *inserted, row[:start] + "\n"]))
     return before + damaged + after, rows, number, separator
 
 

@@ -56,15 +56,13 @@ def shapes_of_index():
     table = news()
     thirds = [part.reset_index(drop=True) for _, part in table.groupby("label")]
     levels = pd.MultiIndex.from_product([range(6), range(10)], names=["day", "item"])
-    return {
-        "shuffled": table.sample(frac=1, random_state=0),
-        "filtered": table[table.index % 3 != 0],
-        "concatenated": pd.concat(thirds),
-        "text": table.set_index(pd.Index([f"url{row}" for row in table.index])),
-        "levels": table.set_index(levels),
-        "dates": table.set_index(pd.date_range("2020-01-01", periods=60)),
-        "named like a column": table.set_index(pd.Index(range(60, 0, -1), name="label_")),
-    }
+    addresses = pd.Index([f"url{row}" for row in table.index])
+    days = pd.date_range("2020-01-01", periods=60)
+    shapes = {"shuffled": table.sample(frac=1, random_state=0), "filtered": table[table.index % 3 != 0]}
+    shapes |= {"concatenated": pd.concat(thirds), "text": table.set_index(addresses)}
+    shapes |= {"levels": table.set_index(levels), "dates": table.set_index(days)}
+    shapes["named"] = table.set_index(pd.Index(range(60, 0, -1), name="number"))
+    return shapes
 
 
 @pytest.mark.parametrize("shape", shapes_of_index())
@@ -91,14 +89,12 @@ INDEXES = st.sampled_from(["range", "shuffled", "duplicated", "text", "dates", "
 def with_index(table, kind, order):
     "Give a table an index of some kind."
     n = len(table)
-    indexes = {
-        "range": range(n),
-        "shuffled": order,
-        "duplicated": [position//2 for position in order],
-        "text": [f"url{position}" for position in order],
-        "dates": pd.to_datetime([f"2020-01-{1 + position % 28:02}" for position in order]),
-        "levels": pd.MultiIndex.from_tuples([(position % 3, position) for position in order]),
-    }
+    days = [f"2020-01-{1 + position % 28:02}" for position in order]
+    levels = [(position % 3, position) for position in order]
+    indexes = {"range": range(n), "shuffled": order, "dates": pd.to_datetime(days)}
+    indexes["duplicated"] = [position//2 for position in order]
+    indexes["text"] = [f"url{position}" for position in order]
+    indexes["levels"] = pd.MultiIndex.from_tuples(levels)
     return table.set_index(pd.Index(indexes[kind]))
 
 
@@ -111,19 +107,14 @@ def with_index(table, kind, order):
 def test_an_article_keeps_its_cells(labels, kind, dtype, seed):
     rng = random.Random(seed)
     n = len(labels)
-    columns = {
-        "id": [f"a{row}" for row in range(n)],
-        "title": [f"title {row}" for row in range(n)],
-        "text": [f"text {row}" for row in range(n)],
-        "label": labels,
-        "url": [f"url {row}" for row in range(n)],
-    }
+    columns = {"label": labels}
+    for name in ("id", "title", "text", "url"): columns[name] = [f"{name} {row}" for row in range(n)]
     names = list(columns)
     rng.shuffle(names)
     table = pd.DataFrame(columns)[names].astype(dtype)
     articles = article_table(with_index(table, kind, rng.sample(range(n), n)), "mine")
     for row, article in enumerate(articles.itertuples()):
-        assert article.id == f"a{row}"
+        assert article.id == f"id {row}"
         assert article.title == f"title {row}"
         assert article.text == f"text {row}"
         assert article.url == f"url {row}"
