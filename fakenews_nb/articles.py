@@ -128,10 +128,10 @@ def _report_missing(
 
 # %% ../nbs/06_articles.ipynb #23dfa46f
 _LIKELY_NAMES = {
-    "title": ("headline", "news_title", "article_title", "heading", "head", "tittle"),
-    "text": ("body", "content", "contents", "article", "full_text", "article_text", "article_content", "news_text",
-        "maintext", "main_text", "body_text", "statement", "claim", "tweet", "post", "news", "message"),
-    "label": ("class", "verdict", "target", "is_fake", "fake", "labels", "truth", "rating", "veracity", "category"),
+    "title": "headline news_title article_title heading head tittle".split(),
+    "text": "body content contents article full_text article_text article_content news_text maintext main_text "
+        "body_text statement claim tweet post news message".split(),
+    "label": "class verdict target is_fake fake labels truth rating veracity category".split(),
 }
 _BODY_LENGTH = 200 # characters in the median cell from which on a column of text looks like bodies
 

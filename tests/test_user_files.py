@@ -40,13 +40,13 @@ def each_has_its_own_label(articles):
 
 @pytest.fixture
 def prepare(here, tmp_path, monkeypatch):
-    "Prepare a file in a folder of its own; returns the exit code and what was said."
+    "Prepare a file in a folder of its own; returns the exit code and what was printed."
     monkeypatch.chdir(tmp_path)
 
     def run(file, *options, out="out"):
-        code, printed, said = here("prepare", file, "--out", out, "--overwrite", *options)
-        assert "Traceback" not in said
-        return code, printed + said
+        code, printed, shown = here("prepare", file, "--out", out, "--overwrite", *options)
+        assert "Traceback" not in shown
+        return code, printed + shown
     return run
 
 
@@ -149,10 +149,10 @@ def numbered(one="fake", dtype=int):
 @pytest.mark.parametrize("one", ["fake", "real"])
 def test_labels_of_numbers_are_asked_about(prepare, tmp_path, one, dtype):
     numbered(one, dtype=int).astype({"label": dtype}).to_csv(tmp_path/"news.csv", index=False)
-    code, said = prepare("news.csv")
+    code, shown = prepare("news.csv")
     assert code == 2
-    assert "--labels 1=fake,0=real" in said
-    assert "np." not in said
+    assert "--labels 1=fake,0=real" in shown
+    assert "np." not in shown
     zero = "real" if one == "fake" else "fake"
     assert prepare("news.csv", "--labels", f"1={one},0={zero}")[0] == 0
     assert each_has_its_own_label(articles_in("out"))
@@ -162,11 +162,11 @@ def test_evaluate_and_transfer_ask_as_well(here, run_folder, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     numbered().to_csv("news.csv", index=False)
     for command in (["evaluate", run_folder, "news.csv"], ["transfer", "--train", "news.csv", "--out", "matrix"]):
-        code, _, said = here(*command)
+        code, _, shown = here(*command)
         assert code == 2
-        assert "--labels 1=fake,0=real" in said
-        code, _, said = here(*command, "--labels", "1=fake,0=real")
-        assert code == 0, said
+        assert "--labels 1=fake,0=real" in shown
+        code, _, shown = here(*command, "--labels", "1=fake,0=real")
+        assert code == 0, shown
 
 
 SPELLINGS = {"1": ["1", "1.0", "true", "TRUE", "1.00", " 1 "], "0": ["0", "0.0", "false", "False", "0.", "0 "]}
@@ -193,9 +193,9 @@ def european(n=160):
 
 def test_dates_of_a_column_are_read_in_one_way(prepare, tmp_path):
     european().to_csv(tmp_path/"news.csv", index=False)
-    code, said = prepare("news.csv", "--split", "by_date")
+    code, shown = prepare("news.csv", "--split", "by_date")
     assert code == 0
-    assert "the day first" in said
+    assert "the day first" in shown
     made = articles_in("out")
     assert (made.date == made.day).all()
     newest = pd.read_parquet("out/train.parquet").day.max()
@@ -206,9 +206,9 @@ def test_dates_that_may_be_read_in_two_ways_are_asked_about(prepare, tmp_path):
     table = european()
     table[table.day.str[-2:].astype(int) <= 12].to_csv(tmp_path/"news.csv", index=False)
     assert prepare("news.csv")[0] == 0, "dates that only describe end nothing"
-    code, said = prepare("news.csv", "--split", "by_date")
+    code, shown = prepare("news.csv", "--split", "by_date")
     assert code == 2
-    assert "--dates dayfirst" in said
+    assert "--dates dayfirst" in shown
     assert prepare("news.csv", "--split", "by_date", "--dates", "dayfirst")[0] == 0
     made = articles_in("out")
     assert (made.date == made.day).all()
@@ -234,35 +234,35 @@ def test_an_article_without_a_title_is_read_by_its_body(prepare, tmp_path):
 def test_a_body_under_another_name_is_named(prepare, here, run_folder, tmp_path, body):
     long = news().assign(text=lambda table: table.text*5)
     long.rename(columns={"text": body}).to_csv(tmp_path/"news.csv", index=False)
-    for code, said in (prepare("news.csv"), here("predict", run_folder, "--file", "news.csv")[::2]):
+    for code, shown in (prepare("news.csv"), here("predict", run_folder, "--file", "news.csv")[::2]):
         assert code == 2
-        assert f"--columns text={body}" in said
+        assert f"--columns text={body}" in shown
     assert prepare("news.csv", "--columns", f"text={body}")[0] == 0
     assert articles_in("out").text.str.len().min() > 100
-    code, said = prepare("news.csv", "--columns", "text=none")
+    code, shown = prepare("news.csv", "--columns", "text=none")
     assert code == 0
-    assert "no text" in said
+    assert "no text" in shown
 
 
 def test_names_that_mean_nothing_are_refused(prepare, tmp_path):
     news().to_csv(tmp_path/"news.csv", index=False)
     for columns in ("titel=title", "body=text", "title=headline", "text=text,text=title", "title=text,text=text"):
-        code, said = prepare("news.csv", "--columns", columns)
+        code, shown = prepare("news.csv", "--columns", columns)
         assert code == 2, columns
-        assert "--columns" in said or "article table" in said
+        assert "--columns" in shown or "article table" in shown
 
 
-def test_what_is_read_is_said(prepare, tmp_path):
+def test_what_is_read_is_shown(prepare, tmp_path):
     news().rename(columns={"title": "headline"}).assign(url="example.org").to_csv(tmp_path/"news.csv", index=False)
-    _, said = prepare("news.csv", "--columns", "title=headline")
-    assert "reads title from 'headline', text, label" in said
-    assert "keeps unread: url" in said
+    _, shown = prepare("news.csv", "--columns", "title=headline")
+    assert "reads title from 'headline', text, label" in shown
+    assert "keeps unread: url" in shown
 
 
 def test_a_column_source_is_read(prepare, tmp_path):
     news(120).assign(source=lambda table: [f"paper {row % 4}" for row in table.index]).to_csv(tmp_path/"n.csv")
-    code, said = prepare("n.csv", "--split", "by_source", "--held-out", "paper 0,paper 1")
-    assert code == 0, said
+    code, shown = prepare("n.csv", "--split", "by_source", "--held-out", "paper 0,paper 1")
+    assert code == 0, shown
     assert set(pd.read_parquet("out/test.parquet").source) == {"paper 0", "paper 1"}
 
 
@@ -270,10 +270,10 @@ def test_a_list_is_no_body(prepare, tmp_path):
     table = news()
     table["text"] = table.text.str.split()
     table.to_json(tmp_path/"news.jsonl", orient="records", lines=True)
-    code, said = prepare("news.jsonl")
+    code, shown = prepare("news.jsonl")
     assert code == 2
-    assert "a list where text was expected" in said
-    assert "row 1, column 'text'" in said
+    assert "a list where text was expected" in shown
+    assert "row 1, column 'text'" in shown
 
 
 # ---- files as they come ----------------------------------------------------------------------------------------------
@@ -282,24 +282,24 @@ def test_a_list_is_no_body(prepare, tmp_path):
 def test_semicolons(prepare, tmp_path, before):
     table = news().assign(text=before + news().text)
     table.to_csv(tmp_path/"news.csv", sep=";", index=False)
-    code, said = prepare("news.csv", "--clean", "none")
-    assert code == 0, said
-    assert "';'" in said
+    code, shown = prepare("news.csv", "--clean", "none")
+    assert code == 0, shown
+    assert "';'" in shown
     made = articles_in("out").set_index("id").loc[[f"news-{row}" for row in range(60)]]
     assert made.text.tolist() == table.text.tolist()
 
 
 def test_broken_rows_are_left_out_only_on_demand(prepare, tmp_path):
     lines = news().to_csv(index=False).splitlines()
-    broken = {"ragged": lines[30] + ",extra", "backslash": '"He said \\"hi\\" to her","some text",fake'}
+    broken = {"ragged": lines[30] + ",extra", "backslash": '"He shown \\"hi\\" to her","some text",fake'}
     for name, row in broken.items():
         (tmp_path/f"{name}.csv").write_text("\n".join(lines[:30] + [row] + lines[31:]) + "\n")
-        code, said = prepare(f"{name}.csv")
+        code, shown = prepare(f"{name}.csv")
         assert code == 2
-        assert "--skip-bad-rows" in said
-        code, said = prepare(f"{name}.csv", "--skip-bad-rows")
+        assert "--skip-bad-rows" in shown
+        code, shown = prepare(f"{name}.csv", "--skip-bad-rows")
         assert code == 0
-        assert "line 31" in said
+        assert "line 31" in shown
         assert (tmp_path/f"{name}.rejected.csv").read_text().splitlines() == [lines[0], row]
         assert len(articles_in("out")) == 59
         assert each_has_its_own_label(articles_in("out").assign(original_title=lambda made: made.title))
@@ -311,19 +311,19 @@ def test_quotation_marks_that_are_ordinary_characters(prepare, tmp_path):
         mark = '"' if row == 20 else ""
         rows.append(f"{mark}{article.title}\t{article.text}\t{article.label}")
     (tmp_path/"news.tsv").write_text("\n".join(rows) + "\n")
-    code, said = prepare("news.tsv")
+    code, shown = prepare("news.tsv")
     assert code == 2
-    assert "--quotes none" in said
+    assert "--quotes none" in shown
     assert prepare("news.tsv", "--quotes", "none")[0] == 0
     assert len(articles_in("out")) == 60
 
 
 def test_a_file_without_a_header_is_called_so(prepare, tmp_path):
     news().assign(text=news().text*20).to_csv(tmp_path/"news.csv", index=False, header=False)
-    code, said = prepare("news.csv")
+    code, shown = prepare("news.csv")
     assert code == 2
-    assert "no header line" in said
-    assert len(said) < 1500
+    assert "no header line" in shown
+    assert len(shown) < 1500
 
 
 # ---- labels as they come ---------------------------------------------------------------------------------------------
@@ -331,13 +331,13 @@ def test_a_file_without_a_header_is_called_so(prepare, tmp_path):
 def test_rows_without_a_label(prepare, tmp_path):
     table = news()
     table.assign(label=table.label.where(table.index != 5)).to_csv(tmp_path/"empty.csv", index=False)
-    code, said = prepare("empty.csv")
+    code, shown = prepare("empty.csv")
     assert code == 2
-    assert "rows without a label: 1 of 60" in said
-    assert "row 6" in said
-    code, said = prepare("empty.csv", "--drop-unlabelled")
+    assert "rows without a label: 1 of 60" in shown
+    assert "row 6" in shown
+    code, shown = prepare("empty.csv", "--drop-unlabelled")
     assert code == 0
-    assert "no label: 1" in said
+    assert "no label: 1" in shown
     assert len(articles_in("out")) == 59
     assert each_has_its_own_label(articles_in("out"))
 
@@ -345,31 +345,31 @@ def test_rows_without_a_label(prepare, tmp_path):
 def test_a_class_that_is_not_wanted(prepare, tmp_path):
     table = news()
     table.assign(label=table.label.where(table.index % 10 > 0, "satire")).to_csv(tmp_path/"third.csv", index=False)
-    code, said = prepare("third.csv")
+    code, shown = prepare("third.csv")
     assert code == 2
-    assert "'satire' (6 rows)" in said
-    assert "satire=out" in said
-    code, said = prepare("third.csv", "--labels", "fake=fake,real=real,satire=out")
+    assert "'satire' (6 rows)" in shown
+    assert "satire=out" in shown
+    code, shown = prepare("third.csv", "--labels", "fake=fake,real=real,satire=out")
     assert code == 0
-    assert "label 'satire': 6" in said
+    assert "label 'satire': 6" in shown
     assert len(articles_in("out")) == 54
 
 
 def test_whole_numbers_with_a_gap(prepare, tmp_path):
     table = numbered("real")
     table.assign(label=table.label.where(table.index != 7)).to_json("ints.jsonl", orient="records", lines=True)
-    code, said = prepare("ints.jsonl", "--labels", "0=fake,1=real")
+    code, shown = prepare("ints.jsonl", "--labels", "0=fake,1=real")
     assert code == 2
-    assert "row 8" in said
-    assert "np." not in said
+    assert "row 8" in shown
+    assert "np." not in shown
     assert prepare("ints.jsonl", "--labels", "0=fake,1=real", "--drop-unlabelled")[0] == 0
     assert len(articles_in("out")) == 59
 
 
 # ---- advice can be followed, and no setting is ignored ---------------------------------------------------------------
 
-def options_of(said):
-    return set(re.findall(r"--[a-z-]+", said))
+def options_of(shown):
+    return set(re.findall(r"--[a-z-]+", shown))
 
 
 @pytest.mark.parametrize("command", [
@@ -378,11 +378,11 @@ def options_of(said):
 def test_every_command_takes_the_options_that_it_advises(here, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     news(120).rename(columns={"label": "verdict"}).to_csv("news.csv", index=False)
-    code, _, said = here(*command)
+    code, _, shown = here(*command)
     assert code == 2
-    assert "--columns" in said
-    code, _, said = here(*command, "--columns", "label=verdict")
-    assert code == 0, said
+    assert "--columns" in shown
+    code, _, shown = here(*command, "--columns", "label=verdict")
+    assert code == 0, shown
 
 
 def test_evaluate_takes_them_too(here, run_folder, tmp_path, monkeypatch):
@@ -414,9 +414,9 @@ def test_evaluate_takes_them_too(here, run_folder, tmp_path, monkeypatch):
 def test_a_setting_that_would_be_ignored_is_an_error(here, prepared, run_folder, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     places = {"PREPARED": prepared, "RUN": run_folder}
-    code, _, said = here(*[places.get(word, word) for word in command])
-    assert code == 2, said
-    assert options_of(said) & set(command), said
+    code, _, shown = here(*[places.get(word, word) for word in command])
+    assert code == 2, shown
+    assert options_of(shown) & set(command), shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -425,13 +425,13 @@ def test_train_notices_that_the_articles_are_read_in_another_way(here, tmp_path,
     numbered().to_csv("news.csv", index=False)
     train = ["train", "news.csv", *TINY, "--out", "run", "--overwrite"]
     assert here(*train, "--labels", "1=fake,0=real")[0] == 0
-    code, _, said = here(*train, "--labels", "1=fake,0=real")
+    code, _, shown = here(*train, "--labels", "1=fake,0=real")
     assert code == 0
-    assert "reusing" in said
+    assert "reusing" in shown
     for change in (["--labels", "0=fake,1=real"], ["--labels", "1=fake,0=real", "--columns", "text=title,title=none"]):
-        code, _, said = here(*train, *change)
+        code, _, shown = here(*train, *change)
         assert code == 2
-        assert "in another way" in said
+        assert "in another way" in shown
     numbered().iloc[:-1].to_csv("news.csv", index=False)
     assert here(*train, "--labels", "1=fake,0=real")[0] == 2
 
@@ -442,9 +442,9 @@ def test_rows_without_text_are_counted_as_such(prepare, tmp_path):
     table = news()
     table.loc[:19, ["title", "text"]] = ""
     table.to_csv(tmp_path/"blank.csv", index=False)
-    code, said = prepare("blank.csv")
+    code, shown = prepare("blank.csv")
     assert code == 0
-    assert "dropped: 20 without text" in said
+    assert "dropped: 20 without text" in shown
     manifest = json.loads((tmp_path/"out"/"manifest.json").read_text())
     assert manifest["without_text_dropped"] == 20
     assert manifest["duplicates_dropped"] == {"repeated": 0, "labels_disagree": 0}
@@ -454,10 +454,10 @@ def test_titles_that_are_addresses(prepare, tmp_path):
     table = news()
     links = table.assign(title=[f"https://t.co/{row}" for row in table.index], text="")
     pd.concat([table, links]).to_csv(tmp_path/"links.csv", index=False)
-    code, said = prepare("links.csv")
+    code, shown = prepare("links.csv")
     assert code == 0
-    assert "dropped: 60 without text" in said
-    assert "both labels" not in said
+    assert "dropped: 60 without text" in shown
+    assert "both labels" not in shown
 
 
 def test_an_audit_does_not_take_blank_rows_for_duplicates(here, tmp_path, monkeypatch):
@@ -465,9 +465,9 @@ def test_an_audit_does_not_take_blank_rows_for_duplicates(here, tmp_path, monkey
     table = news(120)
     table.loc[:39, ["title", "text"]] = ""
     table.to_csv("blank.csv", index=False)
-    code, out, said = here("audit", "blank.csv", "--no-levels")
+    code, out, shown = here("audit", "blank.csv", "--no-levels")
     assert code == 0
-    assert "40 without text" in out + said
+    assert "40 without text" in out + shown
     assert "None of the" in out
 
 
