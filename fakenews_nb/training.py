@@ -1108,7 +1108,14 @@ def _run_metrics(
         **_training_metrics(trainer, seconds),
         **_circumstances(trainer, recipe),
         "data": data,
-        "history": trainer.state.log_history}
+        "history": [_finite_entries(entry) for entry in trainer.state.log_history]}
+
+def _finite_entries(
+    entry:dict[str, Any] # a log entry of Trainer
+    )->dict[str, Any]: # the same, with None for a number that is not finite, which JSON cannot hold
+    "Replace the numbers of a log entry that are not finite, as those of a training that diverged."
+    lost = {name for name, value in entry.items() if isinstance(value, float) and not math.isfinite(value)}
+    return entry | dict.fromkeys(lost)
 
 # %% ../nbs/15_training.ipynb #4854be78
 def _validation_notes(

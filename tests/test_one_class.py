@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from fakenews_nb import kernels, tokenization
 from fakenews_nb.core import FAKE, REAL, ModelError
@@ -164,6 +165,28 @@ def test_divergence_is_an_error(few_fakes, tmp_path):
     with pytest.raises(ModelError, match="diverged"):
         finetune(few_fakes, tmp_path/"run", "tiny", replace(SHORT, learning_rate=1e30), limit=64)
     assert not (tmp_path/"run"/"model").exists()
+
+
+class Poison(TrainerCallback):
+    "Makes the weights useless after a step."
+    def __init__(self, step): self.step = step
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step < self.step: return
+        with torch.no_grad(): model.classifier.weight.fill_(float("nan"))
+
+
+def test_a_late_divergence_keeps_the_earlier_epoch(few_fakes, tmp_path, capsys):
+    "If the second epoch diverges, the model of the first is kept, and metrics.json holds no NaN."
+    run = finetune(few_fakes, tmp_path/"run", "tiny", replace(SHORT, epochs=4), limit=64, callbacks=[Poison(3)])
+    assert "the training diverged by epoch 2" in capsys.readouterr().err
+    metrics = strictly(run.folder/"metrics.json")
+    assert metrics["best_epoch"] == 1
+    assert metrics["epochs"] == 2, "the training ends at once"
+    assert [entry["eval_loss"] is None for entry in metrics["history"] if "eval_loss" in entry] == [False, True]
+    assert load_run(run.folder).metrics == run.metrics
+    finish_run(run)
+    assert "Validation F1 is best after epoch 1" in (run.folder/"report.html").read_text(encoding="utf-8")
 
 
 def one_class_samples(rng, n_samples=300, n=150):
