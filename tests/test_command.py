@@ -90,7 +90,7 @@ def test_errors_prints_as_many_articles_as_asked_for(run_folder):
 
 
 def test_files_of_both_kinds_get_the_same_verdicts(run_folder, tmp_path):
-    from fakenews_nb.files import read_table
+    from fakenews_nb.tables import read_table
     articles = pd.DataFrame({
         "title": ["Water board to review the bus network", "SHOCKING truth"],
         "text": ["Officials said on Monday it would.", "Wake up, people!"]})

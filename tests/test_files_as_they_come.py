@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakenews_nb.core import DataError
-from fakenews_nb.files import (
+from fakenews_nb.tables import (
     _READABLE,
     _READERS,
     _is_table_name,

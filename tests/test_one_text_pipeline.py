@@ -11,7 +11,7 @@ from fakenews_nb.cleaning import RULES, clean_articles
 from fakenews_nb.core import FAKE
 from fakenews_nb.detector import Detector, predict_file
 from fakenews_nb.evaluation import predict
-from fakenews_nb.files import _text_dtype, write_table
+from fakenews_nb.tables import _text_dtype, write_table
 from fakenews_nb.tokenization import TextPipeline
 
 MISSING = object() # stands for None, nan or pd.NA

@@ -377,11 +377,11 @@ def options_of(shown):
     ["transfer", "--train", "news.csv", "--out", "matrix"]])
 def test_every_command_takes_the_options_that_it_advises(here, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
-    news(120).rename(columns={"label": "verdict"}).to_csv("news.csv", index=False)
+    news(120).rename(columns={"label": "class"}).to_csv("news.csv", index=False)
     code, _, shown = here(*command)
     assert code == 2
     assert "--columns" in shown
-    code, _, shown = here(*command, "--columns", "label=verdict")
+    code, _, shown = here(*command, "--columns", "label=class")
     assert code == 0, shown
 
 
