@@ -533,6 +533,7 @@ def _is_filled(
 
 # %% ../nbs/02_tables.ipynb #8a9452d4
 _ROWS_TO_TRUST = 10
+_COLUMNS_TO_TRUST = 8 # no text has that many tabs in each of its lines
 
 class _Rows:
     "The rows of a CSV or TSV file: accepted, held back or rejected."
@@ -607,7 +608,7 @@ class _Rows:
         lines = self.records.lines[record.first:record.end]
         rows = [line.rstrip("\r\n").split(delimiter) for line in lines]
         if self.n_columns == 1 or any(len(row) != self.n_columns for row in rows): return False
-        if delimiter in "\t|": return True # neither stands in running text
+        if self.n_columns >= _COLUMNS_TO_TRUST and delimiter in "\t|": return True
         return any(self.is_known(cells) for cells in _inner_cells(rows))
 
 def _inner_cells(

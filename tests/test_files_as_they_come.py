@@ -467,6 +467,14 @@ def test_rows_swallowed_by_a_cell(tmp_path, separator, suffix):
     assert len(read(tmp_path, f"news{suffix}", content, quotes="none")) == 60
 
 
+def test_articles_with_tabs_are_no_swallowed_rows(tmp_path):
+    "Each line of the first article has one tab, like a row; nothing else speaks for rows."
+    rows = [["title", "text"], ["Rain", "Wet:\tmuch\nDry:\tlittle"], ["Sun", "It shone."], ["Wind", "It blew."]]
+    assert cells(read(tmp_path, "news.tsv", delimited([rows[0], ["Rain", "Wet\nDry:\tno"], *rows[2:]], "\t"))) == [
+        ["Rain", "Wet\nDry:\tno"], *rows[2:]]
+    assert cells(read(tmp_path, "news.tsv", delimited(rows, "\t"))) == rows[1:]
+
+
 def test_no_row_is_good(tmp_path):
     refused(tmp_path, "news.csv", "title,text\na\nb\n", "none of the 2 rows", "line 2: 1 cell", skip_bad_rows=True)
     assert not (tmp_path/"news.rejected.csv").exists()
@@ -497,7 +505,7 @@ def test_the_file_of_broken_rows(tmp_path):
 
 def test_a_place_that_cannot_be_written_to(tmp_path, monkeypatch):
     def refuse(path): raise OSError(30, "Read-only file system")
-    monkeypatch.setattr("fakenews_nb.files.new_file", refuse)
+    monkeypatch.setattr("fakenews_nb.tables.new_file", refuse)
     table = read(tmp_path, "news.csv", delimited([NAMES, *ROWS]) + "a,b\n", skip_bad_rows=True)
     assert cells(table) == ROWS
     assert "the lines left out are not kept" in notes(table)
