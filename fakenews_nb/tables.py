@@ -1077,14 +1077,16 @@ def _write_delimited(
     separator:str # between the cells
     )->None:
     "Write a CSV or TSV file."
-    quoting = csv.QUOTE_ALL if _has_carriage_return(table) else csv.QUOTE_MINIMAL
+    quoting = csv.QUOTE_ALL if _needs_quotes(table) else csv.QUOTE_MINIMAL
     table.to_csv(path, sep=separator, index=False, quoting=quoting)
 
-def _has_carriage_return(
+def _needs_quotes(
     table:pd.DataFrame # any table
-    )->bool: # True if a cell or a name holds one, which Python before 3.13 does not quote
-    "Tell whether a table needs quotation marks around all cells."
-    columns = [table.columns, *(table.iloc[:, place] for place in range(table.shape[1]))]
+    )->bool: # True if a cell or a name holds a carriage return, or a name something like a separator
+    "Tell whether all cells need quotation marks, since Python before 3.13 would leave out some that a reader needs."
+    names = "".join(map(str, table.columns))
+    if any(mark in names for mark in ("\r", *_SEPARATORS)): return True
+    columns = [table.iloc[:, place] for place in range(table.shape[1])]
     return any(isinstance(cell, str) and "\r" in cell for column in columns for cell in column)
 
 def _write_jsonl(table:pd.DataFrame, path:Path)->None:

@@ -358,6 +358,14 @@ def test_parquet_as_it_comes(tmp_path):
     assert read_table(tmp_path/"long.parquet").id[0] == 1152921504606846977
 
 
+def test_names_that_hold_separators_come_back(tmp_path):
+    for names in (["a;b"], ["a|b;c", "d"], [";"]):
+        table = pd.DataFrame([["x;y"]*len(names)]*3, columns=names)
+        for suffix in (".csv", ".tsv"):
+            write_table(table, tmp_path/f"a{suffix}")
+            assert list(read_table(tmp_path/f"a{suffix}")) == names
+
+
 def test_notes_are_not_stored(tmp_path):
     table = read(tmp_path, "a.csv", "title;text\nRain;Wet\n")
     assert table.attrs["notes"]
