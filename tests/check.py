@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-ABREAST = min(2, os.cpu_count() or 1)  # notebooks at a time, each on one thread
+ABREAST = min(2, os.cpu_count() or 1)  # notebooks or test files at a time, each on one thread
 TIMEOUT = 3600  # seconds for one check: several times what a quiet machine needs
 # One thread for each process: several processes with several threads each slow each other down many times.
 ENVIRONMENT = {
@@ -121,7 +121,9 @@ def pytests():
     "The tests in other processes; each one is counted."
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder)/"report.xml"
-        try: output = call("pytest", "-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", "tests")
+        abreast = ("-n", ABREAST, "--dist", "loadfile") # a file's tests share what they train
+        options = ("-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", *abreast)
+        try: output = call("pytest", *options, "tests")
         except AssertionError as error:
             if not report.exists(): raise
             output = str(error)
