@@ -27,7 +27,7 @@ def article_table(
     table:pd.DataFrame, # any table with a label and a title or a text; its index is not used
     source:str, # the name of the corpus; also the start of the ids if the table has none
     columns:Mapping[str, str|None]|None=None, # our column name → the table's, or None if the table has none
-    labels:Mapping[str, int|None]|None=None, # label value → 0 (fake), 1 (real) or None (leave out); None: fake, real
+    labels:Mapping[str, int|None]|None=None, # label → 0 (fake), 1 (real) or None (left out); fake and real are known
     where:str|Path="", # the file that the table is from, for messages
     *,
     dates:str|None=None, # how 3/2/2016 is read: "dayfirst", "monthfirst", or None: as the column shows
@@ -122,9 +122,18 @@ def _report_missing(
         what = f"the file seems to have no header line; its first line is {_list_names(table.columns)}"
         fix = "add a first line with the names of the columns, such as title,text,label"
     likely = [_likely_pair(table, name, names) for name in _LIKELY_NAMES]
-    pairs = [pair for pair in likely if pair]
-    if pairs: fix = f"if these are the columns: --columns {','.join(pairs)}"
+    pairs = [f"{name}={column}" for name, column in names.items() if column not in (None, name) and column in table]
+    pairs += [pair for pair in likely if pair]
+    if any(likely): fix = f"if these columns are the right ones, pass {_columns_option(pairs)}"
     raise DataError(what, where=where, fix=fix)
+
+# %% ../nbs/07_articles.ipynb #fea7e8a3
+def _columns_option(
+    pairs:list[str] # such as "text=body"
+    )->str: # such as --columns text=body; in quotation marks if a name holds a blank
+    "Write the option that names columns, as it stands in a shell."
+    joined = ",".join(pairs)
+    return f'--columns "{joined}"' if " " in joined else f"--columns {joined}"
 
 # %% ../nbs/07_articles.ipynb #23dfa46f
 _LIKELY_NAMES = {
@@ -160,8 +169,9 @@ def _check_no_body(
         if not long: return
         pair = f"text={long[0]}"
     body = pair.partition("=")[2]
-    what = f"no column is called text, so that only titles would be read; {_short_name(body)!r} looks like the body"
-    raise DataError(what, where=where, fix=f"--columns {pair} reads it; --columns text=none reads the titles alone")
+    what = f"no column is called text, so only the titles would be read; {_short_name(body)!r} looks like the body"
+    raise DataError(what, where=where, 
+        fix=f"to read it, pass {_columns_option([pair])}; to read the titles alone, pass --columns text=none")
 
 def _median_length(
     values:pd.Series # any cells
@@ -175,7 +185,7 @@ def _median_length(
 def _describe_columns(
     table:pd.DataFrame, # as given
     names:Mapping[str, str|None] # our column name → the table's, see _choose_columns
-    )->str: # such as "reads title from 'headline', text and label; keeps url unread"
+    )->str: # such as "reads title from 'headline', text, label; keeps unread: url"
     "Say which columns are read, and which are kept for reference."
     read = []
     for name, column in names.items():
@@ -237,7 +247,7 @@ def _place(
 # %% ../nbs/07_articles.ipynb #2d1c25da
 _LABEL_NAMES = {"fake": FAKE, "real": REAL}
 _TRUTH_VALUES = {"true": "1", "false": "0"}
-_LEFT_OUT = -1 # stands for a row that is left out, until it is
+_LEFT_OUT = -1 # marks a row to be left out
 
 def _label_key(
     value:object # a cell of a label column that is not missing
@@ -252,9 +262,8 @@ def _label_meanings(
     where:str|Path # the file, for messages
     )->dict[str, int]: # key of a label → 0, 1 or _LEFT_OUT
     "Check the meanings that the user gave; `DataError` if one is not 0, 1 or None, or if two contradict each other."
-    if labels is None: return dict(_LABEL_NAMES)
     meanings: dict[str, int] = {}
-    for value, meaning in labels.items():
+    for value, meaning in (labels or {}).items():
         if meaning is not None and meaning not in (FAKE, REAL):
             raise DataError(f"labels map to 0 (fake), 1 (real) or None (left out), got {meaning!r} for {value!r}",
                 where=where, fix="map each value to 0, 1 or None")
@@ -263,7 +272,7 @@ def _label_meanings(
         if meanings.setdefault(key, number) != number:
             raise DataError(f"{value!r} is given two meanings (1, 1.0 and true are the same label)", where=where,
                 fix="give each label one meaning")
-    return meanings
+    return {**_LABEL_NAMES, **meanings}
 
 # %% ../nbs/07_articles.ipynb #1dcf805c
 def _read_labels(
@@ -280,7 +289,9 @@ def _read_labels(
     counts = Counter(keys)
     _check_labels_present(keys, drop_unlabelled, values.name, where)
     unknown = [key for key in keys if key is not None and key not in meanings]
-    if unknown: raise _unknown_label(keys, unknown, meanings, values.name, where)
+    if unknown:
+        written = {key: _label_text(key, cell) for key, cell in zip(keys, cells, strict=True)}
+        raise _unknown_label(keys, unknown, written, values.name, where)
     left_out = [key for key in counts if key is not None and meanings[key] == _LEFT_OUT]
     for key in left_out: notify(f"rows left out because of the label {key!r}: {counts[key]:,}")
     if counts[None]: notify(f"rows left out because they have no label: {counts[None]:,}")
@@ -304,20 +315,34 @@ def _check_labels_present(
 def _unknown_label(
     keys:list[str|None], # of all labels
     unknown:list[str], # those that have no meaning
-    meanings:dict[str, int], # key → 0, 1 or _LEFT_OUT
+    written:dict[str|None, str], # key → the label as the table has it
     column:object, # the name of the label column
     where:str|Path # the file, for messages
     )->DataError: # to be raised
     "The error for labels whose meaning is not known."
     place = _place(where, keys.index(unknown[0]), column)
-    found = ", ".join(f"{_short_name(key)!r} ({_row_count(count)})" for key, count in Counter(unknown).most_common(6))
+    counts = Counter(unknown).most_common(6)
+    names = {key: _short_name(written[key]) for key, _ in counts}
+    found = ", ".join(f"{names[key]!r} ({_row_count(count)})" for key, count in counts)
     if set(unknown) <= {"0", "1"}:
-        return DataError(f"the labels 0 and 1 do not say which of them is fake; found {found}", where=place,
-            fix="check which it is: --labels 1=fake,0=real as in most public files, or --labels 0=fake,1=real")
-    first = _short_name(unknown[0])
-    fix = f"state what each value means, such as --labels {first}=fake, {first}=real or {first}=out to leave it out"
-    what = f"labels whose meaning is not known: {found}; known: {', '.join(meanings)}"
-    return DataError(what, where=place, fix=fix)
+        one, zero = names.get("1", "1"), names.get("0", "0")
+        what = f"the labels {zero} and {one} do not say which of them means fake; found {found}"
+        choices = [f"--labels {one}=fake,{zero}=real", f"--labels {one}=real,{zero}=fake"]
+        if one != "1": choices.reverse() # most files write 1 for fake, and true for real
+        return DataError(what, where=place, fix=f"look up what they mean, then pass {' or '.join(choices)}")
+    first = names[unknown[0]] if unknown[0] in names else _short_name(written[unknown[0]])
+    quote = '"' if " " in first else ""
+    fake, real, out = [f"--labels {quote}{first}={meaning}{quote}" for meaning in ("fake", "real", "out")]
+    fix = f"say what each label means, such as {fake} or {real}; {out} leaves its rows out"
+    return DataError(f"labels whose meaning is not known: {found}", where=place, fix=fix)
+
+def _label_text(
+    key:str|None, # see _label_key
+    cell:object # a cell with this key
+    )->str: # the label as a reader knows it: numbers without a decimal point, words as they stand
+    "Write a label for a message."
+    text = str(cell).strip()
+    return text if any(map(str.isalpha, text)) else str(key)
 
 def _row_count(
     count:int # at least 1

@@ -307,7 +307,7 @@ def test_json_of_the_other_form(tmp_path):
     refused(tmp_path, "b.json", by_column, "one JSON object", 'orient="records"')
     refused(tmp_path, "b.json", '{"data": [{"title": "a"}]}', "one JSON object")
     refused(tmp_path, "b.json", CONTENTS[".json"][:-20], "not a JSON array", "b.json")
-    refused(tmp_path, "b.json", '[{"a": 1, "a": 2}]', "'a' stands twice")
+    refused(tmp_path, "b.json", '[{"a": 1, "a": 2}]', "'a' occurs twice")
     refused(tmp_path, "b.jsonl", CSV, "not JSON", "line 1")
     refused(tmp_path, "b.json", "[[1, 2]]", "a JSON object was expected, got list", "element 1")
 
@@ -484,7 +484,8 @@ def test_articles_with_tabs_are_no_swallowed_rows(tmp_path):
 
 
 def test_no_row_is_good(tmp_path):
-    refused(tmp_path, "news.csv", "title,text\na\nb\n", "none of the 2 rows", "line 2: 1 cell", skip_bad_rows=True)
+    words = ("no row can be read, of 2 rows", "line 2: 1 cell")
+    refused(tmp_path, "news.csv", "title,text\na\nb\n", *words, skip_bad_rows=True)
     assert not (tmp_path/"news.rejected.csv").exists()
 
 

@@ -151,7 +151,8 @@ def test_labels_of_numbers_are_asked_about(prepare, tmp_path, one, dtype):
     numbered(one, dtype=int).astype({"label": dtype}).to_csv(tmp_path/"news.csv", index=False)
     code, shown = prepare("news.csv")
     assert code == 2
-    assert "--labels 1=fake,0=real" in shown
+    asked = "--labels True=real,False=fake" if dtype is bool else "--labels 1=fake,0=real"
+    assert asked in shown
     assert "np." not in shown
     zero = "real" if one == "fake" else "fake"
     assert prepare("news.csv", "--labels", f"1={one},0={zero}")[0] == 0
@@ -236,7 +237,8 @@ def test_a_body_under_another_name_is_named(prepare, here, run_folder, tmp_path,
     long.rename(columns={"text": body}).to_csv(tmp_path/"news.csv", index=False)
     for code, shown in (prepare("news.csv"), here("predict", run_folder, "--file", "news.csv")[::2]):
         assert code == 2
-        assert f"--columns text={body}" in shown
+        quote = '"' if " " in body else ""
+        assert f"--columns {quote}text={body}{quote}" in shown
     assert prepare("news.csv", "--columns", f"text={body}")[0] == 0
     assert articles_in("out").text.str.len().min() > 100
     code, shown = prepare("news.csv", "--columns", "text=none")
@@ -349,9 +351,10 @@ def test_a_class_that_is_not_wanted(prepare, tmp_path):
     assert code == 2
     assert "'satire' (6 rows)" in shown
     assert "satire=out" in shown
-    code, shown = prepare("third.csv", "--labels", "fake=fake,real=real,satire=out")
-    assert code == 0
-    assert "label 'satire': 6" in shown
+    for labels in ("satire=out", "fake=fake,real=real,satire=out"):
+        code, shown = prepare("third.csv", "--labels", labels)
+        assert code == 0
+        assert "label 'satire': 6" in shown
     assert len(articles_in("out")) == 54
 
 
