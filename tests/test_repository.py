@@ -94,6 +94,7 @@ def test_notebook_grammar(path):
     notebook = nbformat.read(path, 4)
     first = notebook.cells[0].source
     assert re.fullmatch(r"# .+\n\n> .+", first), "a title and a one-line blockquote; nbdev drops the rest"
+    assert "widgets" not in notebook.metadata, "the state of progress bars is stored"
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     for output in outputs:
