@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .core import _OWN_COLUMNS, COLUMNS, FAKE, REAL, DataError, _LazyModule
 from .runtime import notify
-from .tables import _list_names, _looks_headerless, _short_name, _text_dtype
+from .tables import _counted, _list_names, _looks_headerless, _short_name, _text_dtype
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -323,7 +323,7 @@ def _unknown_label(
     place = _place(where, keys.index(unknown[0]), column)
     counts = Counter(unknown).most_common(6)
     names = {key: _short_name(written[key]) for key, _ in counts}
-    found = ", ".join(f"{names[key]!r} ({_row_count(count)})" for key, count in counts)
+    found = ", ".join(f"{names[key]!r} ({_counted(count, 'row')})" for key, count in counts)
     if set(unknown) <= {"0", "1"}:
         one, zero = names.get("1", "1"), names.get("0", "0")
         what = f"the labels {zero} and {one} do not say which of them means fake; found {found}"
@@ -343,12 +343,6 @@ def _label_text(
     "Write a label for a message."
     text = str(cell).strip()
     return text if any(map(str.isalpha, text)) else str(key)
-
-def _row_count(
-    count:int # at least 1
-    )->str: # such as "3 rows"
-    "Say a number of rows."
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 # %% ../nbs/07_articles.ipynb #c01a9205
 def _text_column(

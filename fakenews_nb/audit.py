@@ -22,7 +22,7 @@ from tqdm import tqdm
 from . import reports, splits
 from .baselines import _is_empty_vocabulary
 from .cleaning import _BLANKS, _DATELINE, LEVELS, Rule, clean_articles, cleaning_rules
-from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
+from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType, _refuse_settings
 from .data import load_articles
 from .files import write_json
 from .reports import figure_image, format_percent, new_axes, table_section, write_page
@@ -61,7 +61,9 @@ def run_audit(
     if split is not None and split not in SPLITTERS:
         raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITTERS)}")
     if (Path(source)/splits._MANIFEST_FILE).is_file():
-        _check_nothing_ignored(source, clean=rules, split=split, held_out=held_out, path=path, **reading)
+        settings = {"clean": rules, "split": split, "held_out": held_out, "path": path, **reading}
+        reason = "a prepared folder is read, cleaned and split already"
+        _refuse_settings(settings, reason, "audit the source of the folder", where=source)
         return _audit_prepared(source)
     splits._check_held_out_used(split or "stratified", held_out)
     articles = load_articles(source, path, **reading)
@@ -86,17 +88,6 @@ def _leave_out_blanks(
     kept = articles[has_text].reset_index(drop=True)
     kept.attrs = articles.attrs
     return kept, n_blank
-
-def _check_nothing_ignored(
-    folder:str|Path, # a prepared folder
-    **settings:Any # name -> what the user gave; empty or None if nothing
-    )->None:
-    "Check that no setting is given that a prepared folder has no use for; `DataError` names the first."
-    given = [name for name, value in settings.items() if value]
-    if not given: return
-    option = "--" + given[0].replace("_", "-")
-    raise DataError(f"a prepared folder is read, cleaned and split already; {option} would be ignored", where=folder,
-        fix=f"leave {option} out, or audit the source of the folder")
 
 # %% ../nbs/14_audit.ipynb #9093e6ef
 def _audit_prepared(

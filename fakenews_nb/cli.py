@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from .core import DataError, FakeNewsError, Interrupted, OutputError, _LazyModule
+from .core import DataError, FakeNewsError, Interrupted, OutputError, _LazyModule, _refuse_settings
 from .runtime import _process_rank, notify
 
 if TYPE_CHECKING:
@@ -203,10 +203,8 @@ def _refuse_reading(
     folder:str|Path # the prepared folder
     )->None:
     "Check that no option for reading is given for a prepared folder; `DataError` if one is."
-    if not reading: return
-    option = "--" + next(iter(reading)).replace("_", "-")
-    raise DataError(f"the articles of a prepared folder are read already; {option} would be ignored", where=folder,
-        fix=f"leave {option} out, or name the file that the folder was prepared from")
+    _refuse_settings(reading, "the articles of a prepared folder are read already",
+        "name the file that the folder was prepared from", where=folder)
 
 # %% ../nbs/24_cli.ipynb #e8ab6f78
 @app.command("corpora", epilog="Examples:\n\nfakenews corpora\n\nfakenews corpora horne2017")
@@ -477,7 +475,7 @@ def _evaluate_command(
     "Score a model on a split or on a whole corpus."
     from fakenews_nb.core import _MADE_BY
     from fakenews_nb.error_analysis import error_report
-    from fakenews_nb.evaluation import _single_class_note, evaluate_predictions, predict, save_predictions
+    from fakenews_nb.evaluation import _evaluation_notes, evaluate_predictions, predict, save_predictions
     from fakenews_nb.files import _claim_folder, new_folder, write_json
     from fakenews_nb.models import _resolve_model_folder
     if out: _claim_folder(out, "scores.json", overwrite)
@@ -492,8 +490,7 @@ def _evaluate_command(
             contents = {"made_by": _MADE_BY, "model": str(model), "data": about, "scores": scores}
             write_json(contents, partial/"scores.json")
     _print_scores(evaluate_predictions(predictions))
-    note = _single_class_note(predictions)
-    if note: notify(note)
+    for note in _evaluation_notes(predictions): notify(note)
 
 # %% ../nbs/24_cli.ipynb #5eea6796
 @app.command("errors", epilog="Example:\n\nfakenews errors runs/first --top 10")
@@ -525,9 +522,8 @@ def _reading_of(
     reading:dict[str, Any] # keyword arguments of load_articles
     )->dict[str, Any]: # those that apply to this one
     "Keep the settings of files away from the corpora that are read beside them."
-    from fakenews_nb.data import _is_table_file
-    if any(map(_is_table_file, names)) and not _is_table_file(name): return _given(path=reading.get("path"))
-    return reading
+    from fakenews_nb.data import _is_beside_a_file
+    return _given(path=reading.get("path")) if _is_beside_a_file(name, names) else reading
 
 @app.command("transfer", epilog="Examples:\n\n"
     "fakenews transfer --train isot --test fakenewsamt,horne2017,liar --path ~/corpora --out matrix\n\n"
@@ -651,7 +647,9 @@ def _predict_command(
             fix='fakenews predict MODEL "a text", or fakenews predict MODEL --file news.csv --out verdicts.csv')
     settings = _given(columns=_read_column_pairs(columns), encoding=encoding, quotes=quotes)
     if skip_bad_rows: settings["skip_bad_rows"] = True
-    if file is None: _refuse_file_options(out=out, overwrite=overwrite, **settings)
+    if file is None:
+        given = {"out": out, "overwrite": overwrite, **settings}
+        _refuse_settings(given, "texts on the command line are printed", "give the articles as a file, with --file")
     if out: _check_table_path(out)
     detector = Detector.load(model, threshold)
     if file is None:
@@ -660,14 +658,6 @@ def _predict_command(
     table = predict_file(detector, file, out, overwrite=overwrite, **settings)
     if out: notify(f"{len(table):,} articles predicted: {out}")
     else: print(table.to_csv(index=False), end="")
-
-def _refuse_file_options(
-    **options:Any # option -> value; None or False if it was not given
-    )->None:
-    "Check that no option for files is given with texts; `DataError` names the first that is."
-    for name, value in options.items():
-        option = "--" + name.replace("_", "-")
-        if value: raise DataError(f"{option} goes with --file", where=option, fix="give the articles as a file")
 
 def _print_verdicts(
     detector:"Detector", # a loaded model

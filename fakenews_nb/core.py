@@ -5,7 +5,7 @@
 # %% ../nbs/00_core.ipynb #f1d0bc70
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +76,20 @@ class OutputError(FakeNewsError):
 
 class Interrupted(FakeNewsError):
     "The user stopped the work; the message says what is left of it."
+
+# %% ../nbs/00_core.ipynb #89a1fc2d
+def _refuse_settings(
+    settings:Mapping[str, Any], # name -> value; empty, None or False if the user did not give it
+    reason:str, # why they would be ignored
+    instead:str, # what the user can do, besides leaving the setting out
+    where:str|Path|None=None # the file or folder; None: the option
+    )->None:
+    "Check that no setting was given that would be ignored; `DataError` names the first that was."
+    given = [name for name, value in settings.items() if value]
+    if not given: return
+    option = "--" + given[0].replace("_", "-")
+    raise DataError(f"{reason}; {option} would be ignored", where=where or option,
+        fix=f"leave {option} out, or {instead}")
 
 # %% ../nbs/00_core.ipynb #3c798141
 def _error_message(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ftfy.bad_codecs  # noqa: F401 (the import registers the encoding sloppy-windows-1252)
 
 from .articles import _choose_columns, _describe_columns, _text_column, article_table
-from .core import COLUMNS, FAKE, REAL, DataError, _LazyModule
+from .core import COLUMNS, FAKE, REAL, DataError, _LazyModule, _refuse_settings
 from .files import _first_line
 from .runtime import notify
 from .sample import _SAMPLE_ORIGIN, sample_articles
@@ -78,7 +78,7 @@ def _load_one(
     elif _is_table_file(name): articles = _load_file(Path(path or "")/Path(name).expanduser(), reading)
     else:
         corpus, root = _choose_corpus(name, path)
-        _refuse_settings(reading, corpus.title, allowed=("labels", "encoding"))
+        _refuse_reading(reading, corpus.title, allowed=("labels", "encoding"))
         articles = _load_corpus(corpus, root, labels=reading.labels, encoding=reading.encoding)
     _check_ids(articles)
     _report_counts(articles, name)
@@ -104,28 +104,32 @@ def _reading_for(
     reading:_Reading # what the user asked for
     )->_Reading: # what applies to this source
     "Keep the settings of files away from the corpora that are read beside them."
-    beside_a_file = any(map(_is_table_file, names)) and not _is_table_file(name)
-    return _Reading() if beside_a_file else reading
+    return _Reading() if _is_beside_a_file(name, names) else reading
 
-def _refuse_settings(
+def _is_beside_a_file(
+    name:str, # one of the sources
+    names:list[str] # all of them
+    )->bool: # True for a corpus that is read together with a file
+    "Tell whether a source is a corpus while another one is a file, to which the settings then belong."
+    return any(map(_is_table_file, names)) and not _is_table_file(name)
+
+def _refuse_reading(
     reading:_Reading, # what the user asked for
     title:str, # of the corpus
     allowed:tuple[str, ...]=() # the settings that it can use
     )->None:
     "Check that no setting would be ignored; `DataError` names the first that would."
     nothing = _Reading()
-    for field in fields(reading):
-        if field.name in allowed or getattr(reading, field.name) == getattr(nothing, field.name): continue
-        option = "--" + field.name.replace("_", "-")
-        what = f"how {title} is to be read is known; {option} would be ignored"
-        raise DataError(what, where=option, fix=f"leave {option} out, or name a file of your own")
+    changed = [field.name for field in fields(reading) if getattr(reading, field.name) != getattr(nothing, field.name)]
+    given = {name: True for name in changed if name not in allowed}
+    _refuse_settings(given, f"how {title} is to be read is known", "name a file of your own")
 
 # %% ../nbs/08_data.ipynb #28a2ac6d
 def _load_sample(
     reading:_Reading # must hold no settings
     )->pd.DataFrame: # the article table
     "Generate the built-in sample."
-    _refuse_settings(reading, "the sample")
+    _refuse_reading(reading, "the sample")
     articles = sample_articles()
     articles.attrs.update(origin=_SAMPLE_ORIGIN, files=[])
     return articles

@@ -580,14 +580,16 @@ def _single_class_note(
     kind:str="articles" # what was predicted, such as "test articles"
     )->str: # empty if both classes are predicted, or if all labels are the same
     "State that every article is predicted as the same class."
-    recalls = _class_recalls(predictions)
-    sentence = stats._single_class_sentence(*recalls, f"{len(predictions):,} {kind}")
+    fake_recall, real_recall = _class_recalls(predictions)
+    articles = f"{len(predictions):,} {kind}"
+    sentence = stats._single_class_sentence(fake_recall, real_recall, articles)
     if not sentence: return ""
     auc, low, high = _auc_interval(predictions)
     if low <= .5: return sentence
-    sentence = sentence.replace("the model has learned nothing that tells", "as if it had learned nothing that tells")
     ranking = f"ROC AUC {auc:.2f}, 95 % interval {low:.2f} to {high:.2f}"
-    return f"{sentence}; but its scores rank them better than chance ({ranking}): choose another threshold"
+    conclusion = "as if the model had learned nothing, but its scores rank the articles better than chance " \
+        f"({ranking}): choose another threshold on the validation articles"
+    return stats._single_class_sentence(fake_recall, real_recall, articles, conclusion)
 
 def _chance_note(
     predictions:Predictions # at least one

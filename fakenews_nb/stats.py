@@ -74,14 +74,14 @@ def _single_class(
 def _single_class_sentence(
     fake_recall:float|None, # see _single_class
     real_recall:float|None, # see _single_class
-    articles:str # what was predicted, such as "90 test articles"
+    articles:str, # what was predicted, such as "90 test articles"
+    conclusion:str="the model has learned nothing that tells the classes apart" # what follows
     )->str: # "" if both classes are predicted, or if only one occurs
     "State that every article is predicted as the same class."
     name = _single_class(fake_recall, real_recall)
     if not name: return ""
     recalls = f"recall of fake {fake_recall:.2f}, of real {real_recall:.2f}"
-    return f"every one of the {articles} is predicted as {name}: " \
-        f"the model has learned nothing that tells the classes apart; {recalls}"
+    return f"every one of the {articles} is predicted as {name} ({recalls}): {conclusion}"
 
 # %% ../nbs/04_stats.ipynb #a3f4325c
 _Z95 = 1.959964 # 97.5 % quantile of the standard normal distribution, for two-sided 95 % intervals

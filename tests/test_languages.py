@@ -152,7 +152,7 @@ def distinct(sentence, n=30):
 def test_the_user_is_told_that_the_rules_are_english(capsys, language):
     splits, _ = prepare_clean(table_of(distinct(UNSPACED[language][0])))
     told = capsys.readouterr().err
-    assert "100% of the letters are not Latin" in told
+    assert "100 % of the letters are not Latin" in told
     assert "written for English" in told
     assert "runs of 3 characters" in told
     assert sum(map(len, splits.values())) == 30
