@@ -681,8 +681,9 @@ def _notify_language(
     texts = _compared_texts(articles)[::max(1, len(articles)//_LANGUAGE_SAMPLE)]
     other = 1 - cleaning._latin_fraction(text[:_LANGUAGE_SAMPLE] for text in texts)
     if other <= .5: return
-    notify(f"about {format_percent(other, 0)} of the letters are not Latin: the cleaning rules were written for English "
-        "and find little in other languages; near-duplicates are compared by runs of 3 characters where words are not separated")
+    notify(f"about {format_percent(other, 0)} of the letters are not Latin: "
+        "the cleaning rules were written for English and find little in other languages; "
+        "near-duplicates are compared by runs of 3 characters where words are not separated")
 
 # %% ../nbs/10_splits.ipynb #14fdf6a5
 def _count_left_out(
