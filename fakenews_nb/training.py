@@ -777,6 +777,7 @@ def _training_arguments(
     precision:str="fp32" # "fp32", "bf16" or "fp16"
     )->TrainingArguments: # for Trainer
     "Translate a recipe into `TrainingArguments`."
+    import torch
     from transformers import TrainingArguments
     settings = _FIXED_SETTINGS | _evaluation_settings(recipe, steps)
     settings |= _batch_settings(recipe) | _device_settings(precision)
@@ -790,6 +791,7 @@ def _training_arguments(
         metric_for_best_model="macro_f1" if recipe.class_weight else "f1",
         **settings)
     if args.n_gpu > 1: args._n_gpu = 1 # one GPU per process: DataParallel would copy the model at every step
+    if args.device.type == "cpu": args._setup_devices = torch.device("cpu") # not "cpu:0", which torch.load refuses
     return args
 
 # %% ../nbs/17_training.ipynb #7db84d74
