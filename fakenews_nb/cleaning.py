@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ftfy
 from tqdm import tqdm
 
-from .core import ID2LABEL, REAL, DataError, _LazyModule
+from .core import ID2LABEL, REAL, DataError, _cell_text, _LazyModule
 from .tables import _text_dtype
 
 if TYPE_CHECKING:
@@ -210,19 +210,19 @@ def _clean_column(
     rules:tuple[Rule, ...] # applied in order
     )->pd.Series: # text or missing cells, with the same index
     "Clean the titles or the bodies of a table."
-    field = str(column.name)
-    cleaned = []
-    for cell in tqdm(column, desc=f"cleaning {field}", unit=" articles", delay=2, disable=None, leave=False):
+    return pd.Series(_clean_cells(column, rules, str(column.name)), index=column.index, dtype=_text_dtype())
+
+def _clean_cells(
+    cells:Iterable[Any], # titles or bodies; may be missing
+    rules:tuple[Rule, ...], # applied in order
+    field:str # "title" or "text" (a body)
+    )->list[str|None]: # None where a cell is missing
+    "Clean titles or bodies."
+    cleaned:list[str|None] = []
+    for cell in tqdm(cells, desc=f"cleaning {field}", unit=" articles", delay=2, disable=None, leave=False):
         text = _cell_text(cell)
         cleaned.append(None if text is None else clean_text(text, rules, field))
-    return pd.Series(cleaned, index=column.index, dtype=_text_dtype())
-
-def _cell_text(
-    cell:Any # a cell of a text column
-    )->str|None: # None if the cell is missing
-    "A cell as text; an object that is not text is converted with `str`."
-    if isinstance(cell, str): return cell
-    return None if pd.isna(cell) else str(cell)
+    return cleaned
 
 # %% ../nbs/09_cleaning.ipynb #07bfbd9e
 def clean_text(

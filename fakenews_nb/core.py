@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,18 @@ LABEL2ID = {name: label for label, name in ID2LABEL.items()}
 
 # %% ../nbs/00_core.ipynb #cb5f6a3b
 COLUMNS = ["id", "title", "text", "label", "date", "subject", "source"]
+
+# %% ../nbs/00_core.ipynb #f1aa6a78
+_MISSING_TYPES = ("NoneType", "NAType", "NaTType") # None, pandas.NA and pandas.NaT
+
+def _cell_text(
+    cell:object # a cell of a text column
+    )->str|None: # None if the cell is missing
+    "A cell as text; an object that is not text is converted with `str`."
+    if isinstance(cell, str): return cell
+    is_nan = isinstance(cell, Real) and cell != cell
+    is_missing = is_nan or type(cell).__name__ in _MISSING_TYPES
+    return None if is_missing else str(cell)
 
 # %% ../nbs/00_core.ipynb #b9d6a9bb
 _ORIGINAL_TITLE = "original_title"

@@ -156,8 +156,8 @@ def load_classifier(
     model_folder:str|Path # a model folder whose head tells fake from real
     )->tuple[PreTrainedModel, PreTrainedTokenizerBase]: # the model, ready to predict; its tokenizer
     "Load a fine-tuned model; `ModelError` if the folder is damaged or the head does not tell fake from real."
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
     folder = _check_model_folder(model_folder)
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
     _check_head(_read_config(folder), folder)
     try:
         with _quiet_transformers():
@@ -213,6 +213,19 @@ def predict_logits(
     precision:str="fp32" # "fp32", "bf16", "fp16", or "auto": the fastest that the device computes natively
     )->np.ndarray: # shape (texts, classes), float32, in the order of ids
     "Compute the logits of any number of texts; `ModelError` if the precision is unknown."
+    logits, _ = _predict_outputs(model, tokenizer, ids, batch_size, progress=progress, precision=precision)
+    return logits
+
+def _predict_outputs(
+    model:PreTrainedModel, # a sequence classifier
+    tokenizer:PreTrainedTokenizerBase, # its tokenizer, for padding
+    ids:list[list[int]], # token ids of each text, see encode
+    batch_size:int=32, # texts per batch
+    *,
+    progress:bool=True, # show a progress bar after two seconds
+    precision:str="fp32" # see predict_logits
+    )->tuple[np.ndarray, np.ndarray]: # logits, shape (texts, classes); embeddings, shape (texts, hidden size)
+    "Compute the logits of texts, and in the same pass the vectors of the first token in the last layer."
     import torch
     if precision == "auto": precision = this_machine().reduced_precision
     if precision not in ("fp32", *_AUTOCAST_DTYPES):
@@ -220,10 +233,19 @@ def predict_logits(
     device = model.device.type
     config:Any = model.config # Any: its number of labels is optional to the type checker
     dtype = getattr(torch, _AUTOCAST_DTYPES.get(precision, "float32"))
-    def read_logits(batch:Any)->Tensor: return model(**batch).logits
-    with fast_kernels(model, dropout=False), torch.autocast(device, dtype, enabled=precision != "fp32"):
-        return _run_batches(model=model, tokenizer=tokenizer, ids=ids, read=read_logits, width=config.num_labels,
-            batch_size=batch_size, progress=progress, packed=_can_pack(model) and device == "cpu")
+    first_states:list[Tensor] = []
+    def keep_first_states(module:Any, inputs:Any, outputs:Any)->None: first_states[:] = [outputs[0][:, 0]]
+    def read_outputs(batch:Any)->Tensor:
+        logits = model(**batch).logits
+        return torch.cat([logits.float(), first_states[0].float()], dim=1)
+    hook = model.base_model.register_forward_hook(keep_first_states)
+    try:
+        with fast_kernels(model, dropout=False), torch.autocast(device, dtype, enabled=precision != "fp32"):
+            outputs = _run_batches(model=model, tokenizer=tokenizer, ids=ids, read=read_outputs,
+                width=config.num_labels + config.hidden_size, batch_size=batch_size, progress=progress,
+                packed=_can_pack(model) and device == "cpu")
+    finally: hook.remove()
+    return outputs[:, :config.num_labels], outputs[:, config.num_labels:]
 
 # %% ../nbs/16_models.ipynb #5ade1225
 def _run_batches(

@@ -178,7 +178,7 @@ def _letters(
     cell:object # a cell of a text column
     )->str: # empty if the cell is missing
     "The letters and digits of a text with their combining marks, in lower case."
-    text = _fold(cleaning._cell_text(cell) or "")
+    text = _fold(core._cell_text(cell) or "")
     if not _has_marks(text): return re.sub(r"\W+", "", text)
     return regex.sub(_NO_LETTERS, "", text)
 
@@ -202,7 +202,7 @@ def _holds_letters(
     cell:object # a cell of a text column
     )->bool: # False if the cell is missing
     "Tell whether a cell holds at least one letter or digit."
-    return any(map(str.isalnum, cleaning._cell_text(cell) or ""))
+    return any(map(str.isalnum, core._cell_text(cell) or ""))
 
 # %% ../nbs/10_splits.ipynb #35180fa5
 def drop_duplicates(
@@ -359,7 +359,7 @@ def _compared_texts(
     texts = np.empty(len(articles), dtype=object)
     for row, (title, body) in enumerate(zip(articles.title, articles.text, strict=True)):
         compared = body if _holds_letters(body) else title
-        texts[row] = cleaning._cell_text(compared) or ""
+        texts[row] = core._cell_text(compared) or ""
     return texts
 
 # %% ../nbs/10_splits.ipynb #59235a54
@@ -790,7 +790,7 @@ def _count_articles(
     "Count the articles, in all, per class, and without a body."
     counts = {"articles": len(articles)}
     for label, name in ID2LABEL.items(): counts[name] = int((articles.label == label).sum())
-    counts["without_body"] = sum(not cleaning._cell_text(body) for body in articles.text)
+    counts["without_body"] = sum(not core._cell_text(body) for body in articles.text)
     return counts
 
 # %% ../nbs/10_splits.ipynb #5eee7a4a

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cleaning import RULES, Rule, clean_articles
-from .core import _MADE_BY, DataError, ModelError, OutputError, _LazyModule, _LazyType
+from .cleaning import RULES, Rule, _clean_cells
+from .core import _MADE_BY, DataError, ModelError, OutputError, _cell_text, _LazyModule, _LazyType
 from .files import new_folder, read_json, write_json
 from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, new_axes
 from .runtime import notify, versions
@@ -61,18 +61,10 @@ def _join_parts(
     missing_parts:str="keep" # see article_texts
     )->str: # empty if both parts are missing
     "Join a title and a body with a blank."
-    parts = [_part_text(title), _part_text(body)]
+    parts = [_cell_text(title), _cell_text(body)]
     present = [part for part in parts if part is not None]
     if missing_parts == "empty": return " ".join(present) if len(present) == 2 else ""
     return " ".join(part for part in present if part and not part.isspace())
-
-def _part_text(
-    part:object # a title or a body, as it stands in a table
-    )->str|None: # None if it is missing
-    "A title or a body as text; an object that is not text is converted with `str`."
-    if part is None or part is pd.NA or part is pd.NaT: return None
-    if isinstance(part, float) and np.isnan(part): return None
-    return part if isinstance(part, str) else str(part)
 
 # %% ../nbs/12_tokenization.ipynb #5cc788fc
 _PIPELINE_FILE = "text_pipeline.json"
@@ -84,12 +76,14 @@ class TextPipeline:
     missing_parts:str="keep" # "keep" or "empty"; see article_texts
 
     def texts(self,
-        articles:pd.DataFrame, # the article table, or any table with the columns title and text
+        articles:pd.DataFrame|Mapping[str, Iterable[Any]], # anything with the columns title and text
         cleaned_by:tuple[Rule, ...]|None=None # the rules that have already cleaned the articles; None: not cleaned yet
         )->list[str]: # a text per article, in the order of the articles
         "Clean the articles, unless the same rules have already cleaned them, and join title and body."
-        cleaned = articles if cleaned_by == self.rules else clean_articles(articles, self.rules)
-        return article_texts(cleaned, self.missing_parts)
+        columns:dict[str, Iterable[Any]] = {"title": articles["title"], "text": articles["text"]}
+        if cleaned_by != self.rules:
+            columns = {field: _clean_cells(cells, self.rules, field) for field, cells in columns.items()}
+        return article_texts(columns, self.missing_parts)
 
     def save(self,
         folder:str|Path # a model folder
@@ -232,13 +226,20 @@ def encode(
     max_length:int=512 # maximum length, in tokens, with [CLS] and [SEP]
     )->list[list[int]]: # the token ids of each text, in the order of the texts
     "Turn texts into token ids, truncated at the end."
-    shortened = [text[:_CHARACTERS_PER_TOKEN*max_length] for text in texts]
+    shortened = _shorten(texts, max_length)
     token_ids: list[list[int]] = []
     for start in range(0, len(shortened), _TEXTS_PER_CALL):
         encoded = tokenizer(shortened[start:start + _TEXTS_PER_CALL], truncation=True, max_length=max_length,
             return_attention_mask=False, return_token_type_ids=False)
         token_ids.extend(encoded["input_ids"])
     return token_ids
+
+def _shorten(
+    texts:Iterable[str], # any texts
+    max_length:int # maximum length, in tokens
+    )->list[str]: # the beginnings of the texts
+    "Cut what a tokenizer would throw away."
+    return [text[:_CHARACTERS_PER_TOKEN*max_length] for text in texts]
 
 # %% ../nbs/12_tokenization.ipynb #ce4c6ee4
 _MIN_LENGTH = 8 # tokens; fewer leave no room for a few words between [CLS] and [SEP]
