@@ -63,6 +63,8 @@ def _risk_limits(
     return thresholds, answered, limits
 
 # %% ../nbs/21_abstention.ipynb #469f5066
+_LEAST_TRAINING = 10 # articles from which a covariance can be estimated
+
 @dataclass(frozen=True)
 class OodScore:
     "The Mahalanobis distance of a text from the training articles, and a limit for it."
@@ -77,9 +79,9 @@ class OodScore:
         )->OodScore: # without a limit
         "Estimate the class means and their common covariance; `DataError` if there are too few articles."
         from sklearn.covariance import LedoitWolf
-        if len(train_embeddings) < 10:
+        if len(train_embeddings) < _LEAST_TRAINING:
             raise DataError(f"{len(train_embeddings)} training articles are too few for an out-of-distribution score",
-                fix="pass at least 10; 1,000 are enough")
+                fix=f"pass at least {_LEAST_TRAINING}; 1,000 are enough")
         classes, class_of = np.unique(train_labels, return_inverse=True)
         means = np.array([train_embeddings[train_labels == label].mean(axis=0) for label in classes])
         covariance = LedoitWolf(assume_centered=True).fit(train_embeddings - means[class_of])

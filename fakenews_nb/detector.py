@@ -5,117 +5,215 @@
 # %% ../nbs/26_detector.ipynb #77f85b60
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
+from .abstention import AbstentionRules
 from .articles import _choose_columns, _describe_columns, _read_texts
 from .core import FAKE, ID2LABEL, REAL, DataError, OutputError, _LazyModule, _LazyType
-from .models import _resolve_model_folder, load_classifier, predict_logits
-from .runtime import notify, this_machine
+from .inference import ModelOutputs, TextModel, load_model
+from .models import _resolve_model_folder
+from .runtime import notify
 from .tables import _check_table_path, read_table, write_table
-from .tokenization import TextPipeline, encode
+from .tokenization import TextPipeline
 
 if TYPE_CHECKING:
     import pandas as pd
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from datasets import Dataset
 else:
     pd = _LazyModule("pandas")
-    PreTrainedModel = _LazyType("transformers", "PreTrainedModel")
-    PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
+    Dataset = _LazyType("datasets", "Dataset")
 
 # %% auto #0
-__all__ = ['Detector', 'predict_file']
+__all__ = ['Verdict', 'Detector', 'predict_file']
 
 # %% ../nbs/26_detector.ipynb #2ac3e036
+class Verdict(NamedTuple):
+    "What a detector says about one text."
+    label:str # "fake" or "real"
+    probability:float # of this label, calibrated, 0 to 1
+    abstain:bool|None # True: too uncertain for the stated error rate, so do not use the label; None: not known
+    ood_score:float|None # distance from the training articles; None: not known
+    out_of_distribution:bool|None # True: unlike the training articles, so do not trust the probability; None: not known
+    truncated:bool # True: the model read the beginning only
+    note:str # why the verdict means nothing; empty if it means something
+
+# %% ../nbs/26_detector.ipynb #43e43e4c
+_READ_AHEAD = 1024 # texts of a generator that are sorted by length together
+
 @dataclass(frozen=True)
 class Detector:
-    "A fine-tuned model with its tokenizer and text pipeline."
-    model:PreTrainedModel # a sequence classifier
-    tokenizer:PreTrainedTokenizerBase # its tokenizer
+    "A fine-tuned model with its text pipeline and its rules for abstention."
+    model:TextModel # see load_model
     text_pipeline:TextPipeline # turns title and body into the text that the model reads
+    abstention:AbstentionRules|None=None # when not to answer; None: not known
     threshold:float=.5 # probability of fake from which on the verdict is fake, see choose_threshold
+    error_rate:float=.05 # largest fraction of wrong answers, see AbstentionRules.least_confidence
 
     @classmethod
     def load(cls,
-        folder:str|Path, # a model folder, or a run folder that holds one
-        threshold:float=.5 # probability of fake from which on the verdict is fake, see choose_threshold
+        folder:str|Path, # a model folder, PyTorch or ONNX, or a run folder that holds one
+        threshold:float=.5, # probability of fake from which on the verdict is fake, see choose_threshold
+        error_rate:float=.05, # largest fraction of wrong answers; the detector abstains where it could not keep it
+        threads:int|None=None # threads that compute on a CPU; None: for ONNX all processors, else as torch is set
         )->Detector: # ready to predict
         "Load a model folder; `ModelError` if it is damaged or holds no fake-news classifier."
         if not 0 < threshold <= 1:
             raise DataError(f"the threshold is {threshold}; expected a probability above 0 and at most 1",
                 where="threshold", fix="leave it at .5, or take one from choose_threshold")
         folder = _resolve_model_folder(folder)
-        model, tokenizer = load_classifier(folder)
-        text_pipeline = TextPipeline.load(folder)
-        device = this_machine().device
-        model = model.to(device) # type: ignore[arg-type] # mypy takes transformers' decorated to for a plain function
-        return cls(model, tokenizer, text_pipeline, threshold)
+        model = load_model(folder, threads=threads)
+        abstention = AbstentionRules.load(folder)
+        if abstention is not None: abstention.least_confidence(error_rate) # refuses a rate without a threshold
+        else: notify("no abstention and no out-of-distribution score: the model folder has no rules for them")
+        return cls(model, TextPipeline.load(folder), abstention, threshold, error_rate)
 
     def predict(self,
-        texts:str|Iterable[Any], # one text or several, not cleaned; the bodies if you pass titles
-        titles:str|Iterable[Any]|None=None, # a title for each text; None: the texts have no titles
-        batch_size:int=32 # texts computed together; more need more memory
-        )->pd.DataFrame: # a row per text, in order: label ("fake" or "real"), probability (of this label), note
+        texts:Any, # one text or many, not cleaned; the bodies if you pass titles
+        titles:Any=None # a title for each text; None: the texts have no titles, or bring them along
+        )->Any: # a Verdict, a list, a DataFrame or a generator, as the table above says
         "Predict texts; `DataError` if no text has letters, or if the numbers of titles and texts differ."
-        bodies = [texts] if isinstance(texts, str) else list(texts)
-        if titles is None: titles = [""]*len(bodies)
-        titles = [titles] if isinstance(titles, str) else list(titles)
-        if len(titles) != len(bodies):
-            raise DataError(f"{len(titles):,} titles for {len(bodies):,} texts",
-                fix="pass one title per text, or no titles")
-        cleaned = self.texts(titles, bodies)
-        has_letters = [any(map(str.isalpha, text)) for text in cleaned]
-        _check_letters(has_letters)
-        max_length = self.tokenizer.model_max_length
-        ids = encode(cleaned, self.tokenizer, max_length)
-        truncated = sum(len(row) == max_length for row in ids)
-        if truncated:
-            count = f"{truncated:,} of {len(ids):,} texts"
-            notify(f"{count} have {max_length:,} tokens or more: the model reads only the first {max_length:,}")
-        logits = predict_logits(self.model, self.tokenizer, ids, batch_size)
-        return _verdict_table(logits, has_letters, self.threshold)
+        if isinstance(texts, str): return self._predict_all([titles], [texts])[0]
+        if isinstance(texts, Iterator): return self._predict_stream(_pair(titles, texts))
+        verdicts = self._predict_all(*_titles_and_bodies(texts, titles))
+        if not _is_pandas(texts): return verdicts
+        return pd.DataFrame(verdicts, index=texts.index, columns=list(Verdict._fields))
 
     def texts(self,
         titles:Iterable[Any], # one per article; may contain missing values
         bodies:Iterable[Any] # one per article; may contain missing values
         )->list[str]: # the texts that the model reads, in order
         "Clean and join titles and bodies as in training."
-        articles = pd.DataFrame({"title": list(titles), "text": list(bodies)}, dtype=object)
-        return self.text_pipeline.texts(articles)
+        return self.text_pipeline.texts({"title": titles, "text": bodies})
 
-# %% ../nbs/26_detector.ipynb #43e43e4c
-def _check_letters(
-    has_letters:list[bool] # per text
+    def _predict_all(self,
+        titles:list[Any], # one per text
+        bodies:list[Any] # one per text
+        )->list[Verdict]: # in order
+        "Predict texts, and report what holds for several of them."
+        verdicts = self._verdicts(titles, bodies)
+        _report_texts_without_letters(verdicts)
+        truncated = sum(verdict.truncated for verdict in verdicts)
+        limit = self.model.max_length
+        count = f"{truncated:,} of {len(verdicts):,} texts"
+        if truncated: notify(f"{count} have more than {limit:,} tokens: the model reads only the first {limit:,}")
+        return verdicts
+
+    def _predict_stream(self,
+        pairs:Iterator[tuple[Any, Any]] # title and body of each text
+        )->Iterator[Verdict]: # in order
+        "Predict texts as they come."
+        while ahead := list(islice(pairs, _READ_AHEAD)):
+            titles, bodies = zip(*ahead, strict=True)
+            yield from self._verdicts(list(titles), list(bodies), progress=False)
+
+    def _verdicts(self,
+        titles:list[Any], # one per text
+        bodies:list[Any], # one per text
+        progress:bool=True # show a progress bar after two seconds
+        )->list[Verdict]: # in order
+        "Clean, tokenize and run texts."
+        cleaned = self.texts(titles, bodies)
+        encoded = self.model.encode(cleaned)
+        outputs = self.model.run(encoded.ids, progress)
+        notes = ["" if any(map(str.isalpha, text)) else _NO_LETTERS for text in cleaned]
+        return self._decide(outputs, encoded.truncated, notes)
+
+    def _decide(self,
+        outputs:ModelOutputs, # of the texts
+        truncated:list[bool], # per text
+        notes:list[str] # per text
+        )->list[Verdict]: # in order
+        "Turn what the model computes into verdicts."
+        probabilities = _softmax(outputs.logits.astype(float))
+        labels = np.where(probabilities[:, FAKE] >= self.threshold, FAKE, REAL)
+        probability = probabilities[np.arange(len(labels)), labels]
+        columns:dict[str, list[Any]] = {"label": [ID2LABEL[label] for label in labels.tolist()]}
+        columns["probability"] = probability.tolist()
+        columns |= self._limits(probability, outputs.embeddings)
+        columns |= {"truncated": truncated, "note": notes}
+        return [Verdict(*values) for values in zip(*columns.values(), strict=True)]
+
+    def _limits(self,
+        probability:np.ndarray, # of the predicted labels
+        embeddings:np.ndarray # shape (texts, hidden size)
+        )->dict[str, list[Any]]: # abstain, ood_score and out_of_distribution
+        "Tell for each text whether it is beyond the limits."
+        if self.abstention is None:
+            unknown = [None]*len(probability)
+            return {"abstain": unknown, "ood_score": unknown, "out_of_distribution": unknown}
+        least = self.abstention.least_confidence(self.error_rate)
+        ood = self.abstention.ood
+        scores = ood.scores(embeddings)
+        return {
+            "abstain": (probability < least).tolist(),
+            "ood_score": scores.tolist(),
+            "out_of_distribution": (scores > ood.limit).tolist()}
+
+# %% ../nbs/26_detector.ipynb #659c557f
+_NO_LETTERS = "no letters: means nothing"
+
+def _is_pandas(
+    texts:Any # anything
+    )->bool: # True for a Series or a DataFrame
+    "Recognize a table or column of pandas, without pandas."
+    return hasattr(texts, "iloc")
+
+def _titles_and_bodies(
+    texts:Any, # a table, a column, a data set, or any iterable of texts
+    titles:Any # an iterable of titles, or None
+    )->tuple[list[Any], list[Any]]: # titles and bodies
+    "Take the titles and bodies out of whatever holds them; `DataError` if their numbers differ."
+    is_table = hasattr(texts, "column_names") or (_is_pandas(texts) and hasattr(texts, "columns"))
+    if not is_table:
+        pairs = list(_pair(titles, texts))
+        return [title for title, _ in pairs], [body for _, body in pairs]
+    if titles is not None:
+        raise DataError("titles are given twice: in the table, and beside it", where="titles",
+            fix="pass the table alone, with the columns title and text")
+    names = list(getattr(texts, "column_names", None) or texts.columns)
+    if "text" not in names and "title" not in names:
+        raise DataError(f"the table has neither a column title nor a column text, but {', '.join(map(str, names))}",
+            fix="rename the columns, or pass the column of texts")
+    def column(name:str)->list[Any]: return list(texts[name]) if name in names else [None]*len(texts)
+    return column("title"), column("text")
+
+def _pair(
+    titles:Iterable[Any]|None, # one per text, or None
+    texts:Iterable[Any] # strings, mappings with title and text, or missing values
+    )->Iterator[tuple[Any, Any]]: # title and body of each text
+    "Go through titles and bodies together; `DataError` if there are more of one than of the other."
+    if titles is None:
+        for text in texts: yield (text.get("title"), text.get("text")) if isinstance(text, Mapping) else (None, text)
+        return
+    try: yield from zip([titles] if isinstance(titles, str) else titles, texts, strict=True)
+    except ValueError as error:
+        raise DataError(f"not as many titles as texts ({error})", where="titles",
+            fix="pass one title per text, or no titles") from None
+
+def _softmax(
+    logits:np.ndarray # shape (texts, 2)
+    )->np.ndarray: # probabilities, of the same shape
+    "Turn logits into probabilities."
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers/powers.sum(axis=1, keepdims=True)
+
+def _report_texts_without_letters(
+    verdicts:list[Verdict] # of the texts, in order
     )->None:
     "Check that the texts have letters; `DataError` if none has, a message if some have not."
-    missing = has_letters.count(False)
-    if not missing: return
-    if missing == len(has_letters):
-        what = "the text has no letters" if missing == 1 else f"none of the {missing:,} texts has letters"
+    without = [place for place, verdict in enumerate(verdicts, start=1) if verdict.note == _NO_LETTERS]
+    if not without: return
+    if len(without) == len(verdicts):
+        what = "the text has no letters" if len(without) == 1 else f"none of the {len(without):,} texts has letters"
         raise DataError(what, fix="pass articles as plain text")
-    first = has_letters.index(False) + 1
-    count = f"{missing:,} of {len(has_letters):,} texts"
-    notify(f"{count} have no letters (the first is text {first}): their verdicts mean nothing")
-
-def _verdict_table(
-    logits:np.ndarray, # shape (texts, 2)
-    has_letters:list[bool], # per text
-    threshold:float=.5 # probability of fake from which on the verdict is fake
-    )->pd.DataFrame: # columns label, probability (of this label), note
-    "Turn logits into labels with their probabilities."
-    probabilities = softmax(logits.astype(float), axis=1)
-    labels = np.where(probabilities[:, FAKE] >= threshold, FAKE, REAL)
-    names = [ID2LABEL[label] for label in labels]
-    notes = ["" if letters else "no letters: means nothing" for letters in has_letters]
-    return pd.DataFrame({
-        "label": names,
-        "probability": probabilities[np.arange(len(labels)), labels],
-        "note": notes})
+    count = f"{len(without):,} of {len(verdicts):,} texts"
+    notify(f"{count} have no letters (the first is text {without[0]}): their verdicts mean nothing")
 
 # %% ../nbs/26_detector.ipynb #6ef2629f
 def predict_file(
@@ -128,7 +226,7 @@ def predict_file(
     quotes:str="double", # "double", or "none" if quotation marks are ordinary characters
     skip_bad_rows:bool=False, # leave out the rows that cannot be read, and keep them in a file of their own?
     overwrite:bool=False # True replaces out if it exists
-    )->pd.DataFrame: # the file's table with the columns predicted_label, predicted_probability, predicted_note
+    )->pd.DataFrame: # the file's table with a column for each field of a verdict, such as predicted_label
     "Predict the articles of a file; `DataError` if it cannot be read, `OutputError` if `out` cannot be written."
     table = read_table(path, encoding, quotes=quotes, skip_bad_rows=skip_bad_rows)
     name = Path(path).name
@@ -137,7 +235,7 @@ def predict_file(
     if out is not None and _check_table_path(out).exists() and not overwrite:
         raise OutputError("the file exists", where=out,
             fix="choose another --out, or add --overwrite to replace it; nothing was changed")
-    verdicts = detector.predict(texts, titles).add_prefix("predicted_")
+    verdicts = pd.DataFrame(detector.predict(list(texts), list(titles))).add_prefix("predicted_")
     result = _keep_earlier(table, list(verdicts)).reset_index(drop=True).join(verdicts)
     if out is not None: write_table(result, out)
     return result

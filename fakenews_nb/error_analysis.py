@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import core, evaluation, reports
+from .abstention import _LEAST_TRAINING, fit_abstention
 from .baselines import _is_empty_vocabulary, label_predictability
-from .calibration import calibrate, plot_reliability, plot_risk_coverage
+from .calibration import calibrate, fit_temperature, plot_reliability, plot_risk_coverage
 from .cleaning import _DATELINE, Rule
 from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .evaluation import Predictions, article_embeddings, class_report, predict, score_intervals
@@ -32,6 +33,7 @@ from .training import _METRICS_FILE, _RUN_FILE, Run, plot_history
 
 if TYPE_CHECKING:
     import pandas as pd
+    from datasets import DatasetDict
     from matplotlib.axes import Axes
 else:
     pd = _LazyModule("pandas")
@@ -49,9 +51,9 @@ def finish_run(
     settings = read_json(run.folder/_RUN_FILE)
     dataset, manifest = load_prepared(settings["data"])
     rules = tuple(Rule(**rule) for rule in manifest["rules"])
-    calibration = calibrate(run.model, dataset["validation"].to_pandas(), rules)
-    start = time.perf_counter()
     batch_size = run.metrics["recipe"]["eval_batch_size"]
+    calibration = _calibrate_run(run.model, dataset, rules, batch_size)
+    start = time.perf_counter()
     predictions = predict(run.model, dataset["test"].to_pandas(), cleaned_by=rules, batch_size=batch_size)
     seconds = time.perf_counter() - start
     evaluation.save_predictions(predictions, run.folder/"predictions"/"test.parquet")
@@ -70,6 +72,29 @@ def finish_run(
     return scores
 
 # %% ../nbs/22_error_analysis.ipynb #1ae330fd
+_MAX_EMBEDDED = 1000 # training articles from which the out-of-distribution score is estimated
+
+def _calibrate_run(
+    model_folder:Path, # a model folder; changed in place
+    dataset:DatasetDict, # the prepared splits
+    rules:tuple[Rule, ...], # the rules that have cleaned them
+    batch_size:int # articles per batch
+    )->dict[str, Any]: # see calibrate
+    "Calibrate a model, and store in its folder when a detector abstains."
+    validation = dataset["validation"].to_pandas()
+    outputs = evaluation.article_outputs(model_folder, validation, rules, batch_size=batch_size)
+    temperature = fit_temperature(Predictions(validation, outputs.logits))
+    calibration = calibrate(model_folder, validation, rules, outputs.logits)
+    train = dataset["train"].to_pandas()
+    if len(train) < _LEAST_TRAINING:
+        notify(f"no rules for abstention: {len(train)} training articles are fewer than {_LEAST_TRAINING}")
+        return calibration
+    train = train.sample(min(_MAX_EMBEDDED, len(train)), random_state=0)
+    embeddings = evaluation.article_outputs(model_folder, train, rules, batch_size=batch_size).embeddings
+    calibrated = Predictions(validation, outputs.logits/temperature)
+    fit_abstention(calibrated, outputs.embeddings, embeddings, train.label.to_numpy(dtype=int)).save(model_folder)
+    return calibration
+
 def _class_weight_advice(
     predictions:Predictions, # for test articles
     run:Run # the training run

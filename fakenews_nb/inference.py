@@ -47,9 +47,20 @@ class ModelOutputs:
 
 class TextModel(Protocol):
     "The interface of a loaded model folder."
-    kind:str # "PyTorch", or "ONNX" with its precision, such as "ONNX int8"
-    max_length:int # tokens that the model reads of a text
-    threads:int|None # threads that compute; None: as torch is set
+    @property
+    def kind(self)->str: # "PyTorch", or "ONNX" with its precision, such as "ONNX int8"
+        "What runs the model."
+        ...
+
+    @property
+    def max_length(self)->int: # the rest of a longer text is cut off
+        "Tokens that the model reads of a text."
+        ...
+
+    @property
+    def threads(self)->int|None: # None: as torch is set
+        "Threads that compute on a CPU."
+        ...
 
     def encode(self,
         texts:Sequence[str] # cleaned and joined, see TextPipeline.texts
@@ -73,7 +84,7 @@ class _TorchModel:
     threads:int|None=None # threads that compute on a CPU; None: as torch is set
     batch_size:int=32 # texts per batch
     precision:str="fp32" # see models.predict_logits
-    kind = "PyTorch"
+    kind:str="PyTorch"
 
     @property
     def max_length(self)->int:
@@ -199,14 +210,22 @@ class _OnnxModel:
         progress:bool=True # see TextModel.run
         )->ModelOutputs: # see TextModel.run
         "Compute logits and embeddings."
-        hidden_size = self.session.get_outputs()[1].shape[1]
-        logits = np.zeros((len(ids), len(ID2LABEL)), dtype=np.float32)
-        embeddings = np.zeros((len(ids), hidden_size), dtype=np.float32)
-        with _progress_bar(len(ids), progress) as bar:
-            for rows in _length_batches(ids):
-                logits[rows], embeddings[rows] = self.session.run(None, _padded([ids[row] for row in rows]))
-                bar.update(len(rows))
-        return ModelOutputs(logits, embeddings)
+        return _run_session(self.session, ids, progress)
+
+def _run_session(
+    session:InferenceSession, # of an ONNX model
+    ids:list[list[int]], # token ids of each text
+    progress:bool=True # show a progress bar after two seconds
+    )->ModelOutputs: # in the order of ids
+    "Run texts through an ONNX model, batched by length."
+    hidden_size = session.get_outputs()[1].shape[1]
+    logits = np.zeros((len(ids), len(ID2LABEL)), dtype=np.float32)
+    embeddings = np.zeros((len(ids), hidden_size), dtype=np.float32)
+    with _progress_bar(len(ids), progress) as bar:
+        for rows in _length_batches(ids):
+            logits[rows], embeddings[rows] = session.run(None, _padded([ids[row] for row in rows]))
+            bar.update(len(rows))
+    return ModelOutputs(logits, embeddings)
 
 def _length_batches(
     ids:list[list[int]], # token ids of each text

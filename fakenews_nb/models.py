@@ -233,19 +233,25 @@ def _predict_outputs(
     device = model.device.type
     config:Any = model.config # Any: its number of labels is optional to the type checker
     dtype = getattr(torch, _AUTOCAST_DTYPES.get(precision, "float32"))
-    first_states:list[Tensor] = []
-    def keep_first_states(module:Any, inputs:Any, outputs:Any)->None: first_states[:] = [outputs[0][:, 0]]
     def read_outputs(batch:Any)->Tensor:
-        logits = model(**batch).logits
-        return torch.cat([logits.float(), first_states[0].float()], dim=1)
-    hook = model.base_model.register_forward_hook(keep_first_states)
-    try:
-        with fast_kernels(model, dropout=False), torch.autocast(device, dtype, enabled=precision != "fp32"):
-            outputs = _run_batches(model=model, tokenizer=tokenizer, ids=ids, read=read_outputs,
-                width=config.num_labels + config.hidden_size, batch_size=batch_size, progress=progress,
-                packed=_can_pack(model) and device == "cpu")
-    finally: hook.remove()
+        logits, embeddings = _logits_and_embeddings(model, **batch)
+        return torch.cat([logits.float(), embeddings.float()], dim=1)
+    with fast_kernels(model, dropout=False), torch.autocast(device, dtype, enabled=precision != "fp32"):
+        outputs = _run_batches(model=model, tokenizer=tokenizer, ids=ids, read=read_outputs,
+            width=config.num_labels + config.hidden_size, batch_size=batch_size, progress=progress,
+            packed=_can_pack(model) and device == "cpu")
     return outputs[:, :config.num_labels], outputs[:, config.num_labels:]
+
+def _logits_and_embeddings(
+    model:PreTrainedModel, # a sequence classifier
+    **batch:Any # its keyword arguments
+    )->tuple[Tensor, Tensor]: # logits, shape (texts, classes); embeddings, shape (texts, hidden size)
+    "Run a model once, and keep the vectors of the first token after the last layer."
+    first_states:list[Tensor] = []
+    def keep(module:Any, inputs:Any, outputs:Any)->None: first_states.append(outputs[0][:, 0])
+    hook = model.base_model.register_forward_hook(keep)
+    try: return model(**batch).logits, first_states[0]
+    finally: hook.remove()
 
 # %% ../nbs/16_models.ipynb #5ade1225
 def _run_batches(

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from . import evaluation, splits
+from .abstention import OodScore
 from .baselines import BASELINES, fit_baseline
 from .calibration import calibrate
 from .cleaning import Rule, clean_articles, cleaning_rules
@@ -425,9 +426,8 @@ def ood_table(
     train_embeddings = article_embeddings(model, train, cleaned_by)
     train_labels = train.label.to_numpy(dtype=int)
     def score_articles(articles:pd.DataFrame)->pd.DataFrame:
-        logits = predict(model, articles, cleaned_by).logits
-        embeddings = article_embeddings(model, articles, cleaned_by)
-        return ood_scores(logits, embeddings, train_embeddings, train_labels)
+        outputs = evaluation.article_outputs(model, articles, cleaned_by)
+        return ood_scores(outputs.logits, outputs.embeddings, train_embeddings, train_labels)
     in_domain_scores = score_articles(in_domain)
     rows = {}
     for name, articles in out_of_domain.items():
@@ -446,24 +446,11 @@ def ood_scores(
     )->pd.DataFrame: # one row per article: energy, mahalanobis, nearest
     "Compute three out-of-distribution scores of articles; higher is further from the training articles."
     scores = {"energy": -logsumexp(logits, axis=1)}
-    scores["mahalanobis"] = _mahalanobis_distances(embeddings, train_embeddings, train_labels)
+    scores["mahalanobis"] = OodScore.fit(train_embeddings, train_labels).scores(embeddings)
     scores["nearest"] = _neighbour_distances(embeddings, train_embeddings)
     return pd.DataFrame(scores)
 
 # %% ../nbs/24_transfer.ipynb #28bf2f1b
-def _mahalanobis_distances(
-    embeddings:np.ndarray, # shape (articles, hidden size)
-    train_embeddings:np.ndarray, # shape (training articles, hidden size)
-    train_labels:np.ndarray # shape (training articles,): 0 fake, 1 real
-    )->np.ndarray: # shape (articles,)
-    "Compute the Mahalanobis distance to the nearest class mean (Lee et al. 2018)."
-    from sklearn.covariance import LedoitWolf
-    classes, class_of = np.unique(train_labels, return_inverse=True)
-    means = np.array([train_embeddings[train_labels == label].mean(axis=0) for label in classes])
-    covariance = LedoitWolf(assume_centered=True).fit(train_embeddings - means[class_of])
-    squared = np.min([covariance.mahalanobis(embeddings - mean) for mean in means], axis=0)
-    return np.sqrt(squared)
-
 def _neighbour_distances(
     embeddings:np.ndarray, # shape (articles, hidden size)
     train_embeddings:np.ndarray, # shape (training articles, hidden size)
