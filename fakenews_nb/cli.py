@@ -158,7 +158,9 @@ _HeldOut = Annotated[str|None, typer.Option(
          "required for the splits by_subject and by_source.")]
 _SplitSeed = Annotated[int, typer.Option(help="Seed of the split.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result of this program.")]
-_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model folder.")]
+_Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder, model folder or exported folder.")]
+_Threads = Annotated[int|None, typer.Option(min=1,
+    help="Threads that compute on a CPU (default: all processors for an exported folder, else PyTorch's own).")]
 
 # %% ../nbs/27_cli.ipynb #ad4a1c8b
 _READING_OPTIONS: dict[str, tuple[Any, Any]] = { # option -> its annotation and its default
@@ -588,6 +590,54 @@ def _transfer_command(
     print(matrix.drop(columns=intervals).round(3).to_string(index=False))
     notify(f"with intervals: {out/'transfer.csv'}; heat maps: {out/'transfer.html'}")
 
+# %% ../nbs/27_cli.ipynb #93da0f4b
+_MEGABYTE = 1e6
+
+@app.command("export", epilog="Examples:\n\nfakenews export runs/first --out detector\n\n"
+    "fakenews export runs/first --out small --int8\n\n"
+    "fakenews export downloaded-model --data prepared --out small --int8")
+@_guarded
+def _export_command(
+    model:Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model folder.")],
+    out:Annotated[Path, typer.Option(help="ONNX folder to write.")],
+    int8:Annotated[bool, typer.Option("--int8",
+        help="Store the weights as 8-bit integers: a quarter of the size and faster; a few predictions change."
+        )]=False,
+    data:Annotated[Path|None, typer.Option(
+        help="Prepared folder on whose test articles PyTorch and ONNX are compared "
+             "(default: the one that the run was trained on).")]=None,
+    overwrite:_Overwrite=False
+    )->None:
+    "Export a fine-tuned model as an ONNX folder, and measure what changes."
+    from fakenews_nb.cleaning import Rule
+    from fakenews_nb.export import export_onnx
+    from fakenews_nb.splits import load_prepared
+    settings:dict[str, Any] = {"int8": int8, "overwrite": overwrite}
+    data = data or _data_of_run(model)
+    if data is not None:
+        dataset, manifest = load_prepared(data)
+        settings["articles"] = dataset["test"].to_pandas()
+        settings["cleaned_by"] = tuple(Rule(**rule) for rule in manifest["rules"])
+    about = export_onnx(model, out, **settings)
+    print(f"{out}: {about['bytes']/_MEGABYTE:.1f} MB, {about['precision']}")
+    comparison = about.get("comparison")
+    if comparison is None:
+        notify("not compared on articles: name a prepared folder with --data to do so")
+        return
+    count = f"{comparison['same_label']:,} of {comparison['articles']:,} test articles"
+    print(f"{count} get the same label as from PyTorch")
+    low, high = comparison["f1_change_low"], comparison["f1_change_high"]
+    print(f"F1 changes by {comparison['f1_change']:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}]")
+
+def _data_of_run(
+    folder:Path # a run folder or a model folder
+    )->Path|None: # the prepared folder that the run was trained on; None for a model folder
+    "Find the articles of a run."
+    from fakenews_nb.files import read_json
+    from fakenews_nb.training import _RUN_FILE
+    if not (folder/_RUN_FILE).is_file(): return None
+    return Path(read_json(folder/_RUN_FILE)["data"])
+
 # %% ../nbs/27_cli.ipynb #049c548b
 _HYPHEN = "\0-" # in place of a text's first hyphen, while the command line is split into options and texts
 
@@ -632,6 +682,10 @@ def _predict_command(
         help="File to write: CSV, TSV, Parquet or JSON Lines (default: CSV on standard output).")]=None,
     overwrite:Annotated[bool, typer.Option("--overwrite", help="Replace the file to write if it exists.")]=False,
     threshold:Annotated[float, typer.Option(help="Probability of fake from which on the verdict is fake.")]=.5,
+    error_rate:Annotated[float, typer.Option(
+        help="Largest fraction of wrong answers; the detector abstains where it could not keep it: "
+             "0.1, 0.05, 0.02, 0.01, 0.005, 0.002 or 0.001.")]=.05,
+    threads:_Threads=None,
     columns:Annotated[str|None, typer.Option(rich_help_panel=_FILES,
         help="Column names of the file, as our name=its name, such as title=headline,text=body; "
              "none for a column that it does not have (default: our names).")]=None,
@@ -651,7 +705,7 @@ def _predict_command(
         given = {"out": out, "overwrite": overwrite, **settings}
         _refuse_settings(given, "texts on the command line are printed", "give the articles as a file, with --file")
     if out: _check_table_path(out)
-    detector = Detector.load(model, threshold)
+    detector = Detector.load(model, threshold, error_rate, threads)
     if file is None:
         _print_verdicts(detector, _read_text_arguments(texts or []))
         return
@@ -664,9 +718,10 @@ def _print_verdicts(
     texts:list[str] # to predict
     )->None:
     "Print a line for each text."
-    for text, verdict in zip(texts, detector.predict(texts).itertuples(), strict=True):
+    for text, verdict in zip(texts, detector.predict(texts), strict=True):
         beginning = " ".join(text.split())[:80]
         print(f"{verdict.label}\t{verdict.probability:.6f}\t{beginning}")
+        if verdict.remarks: notify(f"{verdict.label}: {', '.join(verdict.remarks)}")
 
 # %% ../nbs/27_cli.ipynb #8d7bada3
 _DEMO_ARTICLES = (
@@ -695,6 +750,6 @@ def _demo_command(
     table = misclassified(load_predictions(out/"run"/"predictions"/"test.parquet"), 5)
     if len(table): print(table[["title", "true", "predicted", "confidence", "id"]].to_string(index=False))
     verdicts = Detector.load(out/"run").predict(_DEMO_ARTICLES)
-    for text, verdict in zip(_DEMO_ARTICLES, verdicts.itertuples(), strict=True):
+    for text, verdict in zip(_DEMO_ARTICLES, verdicts, strict=True):
         print(f'\n"{text}"\n{verdict.label} ({verdict.probability:.2f})')
     notify(f"\nOpen {out/'run'/'report.html'} in a browser. Next: fakenews prepare isot --path FOLDER --out prepared")

@@ -43,6 +43,16 @@ class Verdict(NamedTuple):
     truncated:bool # True: the model read the beginning only
     note:str # why the verdict means nothing; empty if it means something
 
+    @property
+    def remarks(self)->list[str]: # phrases; empty if there is nothing to say
+        "Say in words what a reader of the verdict must know."
+        phrases = {
+            "too uncertain to answer": self.abstain,
+            "unlike the training articles": self.out_of_distribution,
+            "only the beginning was read": self.truncated,
+            self.note: self.note}
+        return [phrase for phrase, applies in phrases.items() if applies]
+
 # %% ../nbs/26_detector.ipynb #43e43e4c
 _READ_AHEAD = 1024 # texts of a generator that are sorted by length together
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import COMMAND, fakenews
 
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas")
-COMMANDS = ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "predict", "demo")
+COMMANDS = ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "export", "predict", "demo")
 
 
 def loaded_after(code):

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakenews_nb import baselines, detector, evaluation
+from fakenews_nb import baselines, detector, evaluation, inference
 from fakenews_nb.baselines import fit_baseline
 from fakenews_nb.cleaning import RULES, clean_articles
 from fakenews_nb.core import FAKE
@@ -82,7 +82,7 @@ def spy(monkeypatch, owner, name):
 def texts_of_evaluation(monkeypatch, folder, articles, cleaned_by=None):
     "The texts that reach the tokenizer in `evaluation.predict`."
     with monkeypatch.context() as patch:
-        seen = spy(patch, evaluation, "encode")
+        seen = spy(patch, inference, "encode")
         predict(folder, articles, cleaned_by)
     return seen
 
@@ -90,7 +90,7 @@ def texts_of_evaluation(monkeypatch, folder, articles, cleaned_by=None):
 def texts_of_detector(monkeypatch, folder, articles):
     "The texts that reach the tokenizer in `Detector.predict`."
     with monkeypatch.context() as patch:
-        seen = spy(patch, detector, "encode")
+        seen = spy(patch, inference, "encode")
         Detector.load(folder).predict(articles.text, articles.title)
     return seen
 
@@ -98,7 +98,7 @@ def texts_of_detector(monkeypatch, folder, articles):
 def texts_of_file(monkeypatch, folder, path):
     "The texts that reach the tokenizer in `predict_file`."
     with monkeypatch.context() as patch:
-        seen = spy(patch, detector, "encode")
+        seen = spy(patch, inference, "encode")
         predict_file(Detector.load(folder), path)
     return seen
 
@@ -208,7 +208,9 @@ class OwnPipeline:
     @classmethod
     def load(cls, folder): return cls()
 
-    def texts(self, articles, cleaned_by=None): return own_joining(clean_articles(articles, RULES))
+    def texts(self, articles, cleaned_by=None):
+        table = pd.DataFrame({"title": articles["title"], "text": articles["text"]}, dtype=object)
+        return own_joining(clean_articles(table, RULES))
 
 
 OWN_JOINING = {

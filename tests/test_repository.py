@@ -257,7 +257,8 @@ near_copies quick_precision
 REPLACED_PHRASES = ("abroad", "at home", "way back", "strangeness", "near-copies", "copies", "probes",
     "quick precision", "doubtful", "judge", "stack")
 DETECTOR_WORDS = {"verdict", "verdicts"}  # a detector's answer, and nothing else
-DETECTOR_FILES = {"detector.py", "cli.py", "calibration.py", "test_command.py", "test_one_text_pipeline.py"}
+DETECTOR_FILES = {
+    "detector.py", "cli.py", "calibration.py", "test_command.py", "test_one_text_pipeline.py", "test_light.py"}
 
 
 def identifiers(tree):
