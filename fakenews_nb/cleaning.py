@@ -36,6 +36,10 @@ class Rule:
     replacement:str # what replaces each match, as in re.sub; not used with a function
     why:str # the shortcut that the rule removes
     field:str="both" # where the rule applies: "title", "text" (the body) or "both"
+    needs:tuple[str, ...]=() # a text that has none of these, as it is or in lower case, has no match; empty: not known
+
+    def __post_init__(self)->None:
+        object.__setattr__(self, "needs", tuple(self.needs)) # JSON has lists
 
     def __repr__(self)->str: return f"Rule({self.name!r})"
 
@@ -45,14 +49,27 @@ class Rule:
         )->str: # the text after this rule; unchanged if the rule is for the other field
         "Apply the rule to a text."
         if self.field not in ("both", field): return text
+        if self.needs and not self._may_match(text): return text
         if self.pattern in _FUNCTIONS: return _FUNCTIONS[self.pattern](text)
         if r"\p{" in self.pattern: return _replace_by_property(self.pattern, self.replacement, text)
         return re.sub(self.pattern, self.replacement, text)
 
+    def _may_match(self, text:str)->bool:
+        lower = text.lower()
+        return any(needed in text or needed in lower for needed in self.needs)
+
 # %% ../nbs/09_cleaning.ipynb #c6ea62ad
 _FIX_ENCODING = "ftfy.fix_encoding"
 _FOLD_CASE = "str.lower"
-_FUNCTIONS: dict[str, Callable[[str], str]] = {_FIX_ENCODING: ftfy.fix_encoding, _FOLD_CASE: str.lower}
+_SUSPICIOUS = re.compile("[^\x00-\x7f\u2018\u2019\u201c\u201d\u2013\u2014\u2026]") # ASCII and ‘’“”–—… are not
+
+def _fix_encoding(
+    text:str # any text
+    )->str: # the text as it was meant
+    "Repair a text that was decoded with the wrong encoding, if it has characters that may come from this."
+    return ftfy.fix_encoding(text) if _SUSPICIOUS.search(text) else text
+
+_FUNCTIONS: dict[str, Callable[[str], str]] = {_FIX_ENCODING: _fix_encoding, _FOLD_CASE: str.lower}
 
 # %% ../nbs/09_cleaning.ipynb #6ec1dd22
 def _replace_by_property(
@@ -77,7 +94,8 @@ _IMAGE_CREDIT = (
 _CREDITS = (
     Rule("encoding", _FIX_ENCODING, "", "one source's scraper decoded its texts wrongly"),
     Rule("dateline", _DATELINE, "", "an agency's report opens with PLACE (Agency) -"),
-    Rule("agency", rf"\(?\b(?:{_AGENCIES})\b\)?", "", "the agency's name alone tells the source"),
+    Rule("agency", rf"\(?\b(?:{_AGENCIES})\b\)?", "", "the agency's name alone tells the source",
+        needs=tuple(_AGENCIES.split("|"))),
     Rule("image_credit", _IMAGE_CREDIT, "", "a site's picture credits"),
 )
 
@@ -132,9 +150,9 @@ _CALL_TO_ACTION = (
 
 # %% ../nbs/09_cleaning.ipynb #91573eef
 _EMBEDDED = (
-    Rule("markup", _MARKUP, " ", "markup that a scraper left in the text"),
-    Rule("tweet", _TWEET, " ", "some sources embed tweets"),
-    Rule("url", _URL, " ", "links name the site"),
+    Rule("markup", _MARKUP, " ", "markup that a scraper left in the text", needs=("<", "&", "]]")),
+    Rule("tweet", _TWEET, " ", "some sources embed tweets", needs=("pic.twitter.com/", "(@")),
+    Rule("url", _URL, " ", "links name the site", needs=("http", "www.", ".co", ".org", ".net", ".gov", "nfo")),
     Rule("handle", rf"@(?a:\w+)(?![^\W{_UNSPACED}])", " ", "Twitter handles"),
     Rule("hashtag", r"#(?=\w)", " ", "the hash of a hashtag; its word stays"),
 )
@@ -147,7 +165,7 @@ _WEB_ARTIFACTS = (
 # %% ../nbs/09_cleaning.ipynb #5d815173
 _ABBREVIATION = r"\b([A-Z])\.([A-Z])\b\.?(?:([A-Z])\b\.?)?"
 _QUOTES = "[\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb]"
-_WEEKDAY = r"(?i)\b(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
+_WEEKDAY = r"(?i)\b(?=[omtwfs])(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
 _PUNCTUATION = (
     Rule("abbreviation", _ABBREVIATION, r"\1\2\3", "one source writes U.S., another US"),
     Rule("quotes", _QUOTES, " ", "one source's scraper lost quotation marks"),
@@ -157,7 +175,8 @@ _HOUSE_STYLE = (
     *_PUNCTUATION,
     Rule("weekday", _WEEKDAY, " ", "an agency names the day of an event"),
     Rule("dashes", r"[\u2013\u2014]|\s-+(?=[\s\u2013\u2014])|--+", " ", "the same scraper lost long dashes"),
-    Rule("ellipsis", r"\.*\u2026[.\u2026]*|\.{2,}", ". ", "blogs use more ellipses"),
+    Rule("ellipsis", r"\.*\u2026[.\u2026]*|\.{2,}", ". ", "blogs use more ellipses",
+        needs=("..", "\u2026")),
     Rule("title_case", _FOLD_CASE, "", "one source capitalizes every word of its titles", field="title"),
 )
 
