@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .core import FakeNewsError as FakeNewsError
     from .data import load_articles as load_articles
     from .detector import Detector as Detector
-    from .detector import predict_file as predict_file
     from .error_analysis import error_report as error_report
     from .error_analysis import finish_run as finish_run
     from .error_analysis import misclassified as misclassified
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from .evaluation import compare as compare
     from .evaluation import evaluate_predictions as evaluate_predictions
     from .evaluation import predict as predict
+    from .export import export_onnx as export_onnx
+    from .scoring import predict_file as predict_file
     from .splits import load_prepared as load_prepared
     from .splits import prepare as prepare
     from .training import RECIPES as RECIPES
@@ -55,8 +56,9 @@ _MODULE_OF = {
     "error_report": "error_analysis",
     "finish_run": "error_analysis",
     "transfer_matrix": "transfer",
+    "export_onnx": "export",
     "Detector": "detector",
-    "predict_file": "detector",
+    "predict_file": "scoring",
 }
 __all__ = list(_MODULE_OF)
 

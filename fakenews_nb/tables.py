@@ -423,7 +423,7 @@ class _Record:
 class _Records:
     "The records of a CSV or TSV file, one after the other."
     def __init__(self,
-        lines:list[str], # the lines with their ends
+        lines:Any, # the lines with their ends: a list, or streams._Lines
         delimiter:str, # the separator of cells
         quoting:int, # csv.QUOTE_MINIMAL, or csv.QUOTE_NONE if quotation marks are ordinary characters
         line:int=0 # where to start
@@ -439,7 +439,7 @@ class _Records:
         line:int # the line that comes next
         )->None:
         self._start = line
-        lines = islice(self.lines, line, None)
+        lines = self.lines.after(line) if hasattr(self.lines, "after") else islice(self.lines, line, None)
         self._reader = csv.reader(lines, delimiter=self.delimiter, quoting=self.quoting, strict=True) # type: ignore
 
     @property
@@ -477,6 +477,7 @@ def _quoting_problem(
     line:int # the line on which the error was noticed, from 1
     )->str: # what is wrong
     "Say in plain words what the csv module found."
+    if "field limit" in str(error): return "broken quotes: a quotation mark opens a cell and is not closed in time"
     if "unexpected end" in str(error): return "broken quotes: a quotation mark opens a cell and is never closed"
     problem = "broken quotes: text after a closing quotation mark"
     return problem if line == first + 1 else f"{problem}, noticed on line {line}"
@@ -734,7 +735,8 @@ def _keep_rejected(
     content = "".join([*head, *_broken_lines(lines, rejected)]).encode(file.encoding or "utf-8")
     total = _counted(n_accepted + len(rejected), "row")
     file.notes.append(f"{len(rejected):,} of {total} left out as broken; the first is on {reason}")
-    file.notes.append(_write_rejected(file, content))
+    reasons = [f"line {record.first + 1}: {record.problem}" for record in rejected]
+    file.notes.append(_write_rejected(file, content, reasons))
 
 def _broken_lines(
     lines:list[str], # all lines of the file
@@ -752,9 +754,10 @@ def _broken_lines(
 
 def _write_rejected(
     file:_TableFile, # the table file
-    content:bytes # the lines to keep
+    content:bytes, # the lines to keep
+    reasons:list[str] # what is wrong, per row
     )->str: # the note: where they are, or that they could not be written
-    "Write broken lines beside the table."
+    "Write broken lines beside the table, and the reasons into a file beside that."
     ending = next(ending for ending in _READABLE if file.path.name.lower().endswith(ending))
     stem = file.path.name[:-len(ending)]
     places = [file.path.with_name(f"{stem}.rejected{number}{file.suffix}") for number in ("", *range(2, 100))]
@@ -762,9 +765,11 @@ def _write_rejected(
         free = (place for place in places if not place.exists() or place.read_bytes() == content)
         place = next(free, places[-1])
         with new_file(place) as partial: partial.write_bytes(content)
+        beside = place.with_suffix(".reasons.txt")
+        with new_file(beside) as partial: partial.write_text("\n".join(reasons) + "\n", encoding="utf-8")
     except (OSError, OutputError) as error:
         return f"the lines left out are not kept, since {file.path.parent} cannot be written to ({_first_line(error)})"
-    return f"the lines left out are in {place}"
+    return f"the lines left out are in {place}, and the reasons in {beside.name}"
 
 # %% ../nbs/02_tables.ipynb #27b77f7d
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?|__index_level_\d+__)?")
@@ -774,17 +779,25 @@ def _tidy_columns(
     file:_TableFile # gets a note
     )->pd.DataFrame: # columns with different names
     "Drop the columns without a name; `DataError` if two have the same name, or none has one."
-    names = [str(name).strip().strip("\ufeff") for name in table.columns]
-    unnamed = [place for place, name in enumerate(names) if _UNNAMED.fullmatch(name)]
+    kept, names = _named_columns(list(table.columns), file.where)
+    unnamed = [place for place in range(table.shape[1]) if place not in kept]
     n_filled = sum(any(map(_is_filled, table.iloc[:, place])) for place in unnamed)
     if n_filled: file.notes.append(f"{_counted(n_filled, 'column')} without a name ignored")
-    kept = [place for place in range(len(names)) if place not in unnamed]
-    kept_names = [names[place] for place in kept]
-    if not kept: raise DataError("no column has a name", where=file.where, fix="write a header line")
-    _check_different(kept_names, file.where)
     if unnamed: table = table.iloc[:, kept]
-    table.columns = kept_names
+    table.columns = names
     return table
+
+def _named_columns(
+    header:list[Any], # the names of the columns, as read
+    where:str # the file, for messages
+    )->tuple[list[int], list[str]]: # the places of the columns that have a name, and their names
+    "Find the columns with a name; `DataError` if two have the same name, or none has one."
+    names = [str(name).strip().strip("\ufeff") for name in header]
+    kept = [place for place, name in enumerate(names) if not _UNNAMED.fullmatch(name)]
+    if not kept: raise DataError("no column has a name", where=where, fix="write a header line")
+    kept_names = [names[place] for place in kept]
+    _check_different(kept_names, where)
+    return kept, kept_names
 
 def _check_different(
     names:list[str], # the names of the columns
@@ -937,11 +950,23 @@ def _replace_half_characters(
     file:_TableFile # gets a note
     )->str: # JSON that can be encoded
     "Replace escapes of half a character (a lone surrogate)."
-    if r"\ud" not in text.lower(): return text
+    text, n_lone = _whole_characters(text)
+    if n_lone: file.notes.append(_half_note(n_lone))
+    return text
+
+def _whole_characters(
+    text:str # JSON
+    )->tuple[str, int]: # JSON that can be encoded, and how many half characters were replaced
+    "Replace escapes of half a character, and count them."
+    if r"\ud" not in text.lower(): return text, 0
     n_lone = sum(bool(match[1]) for match in _ESCAPES.finditer(text))
-    if not n_lone: return text
-    file.notes.append(f"{_counted(n_lone, 'half character')} replaced by �")
-    return _ESCAPES.sub(lambda match: r"\ufffd" if match[1] else match[0], text)
+    return _ESCAPES.sub(lambda match: r"\ufffd" if match[1] else match[0], text), n_lone
+
+def _half_note(
+    n_lone:int # half characters that were replaced
+    )->str: # a sentence for the user
+    "Say how many half characters were replaced."
+    return f"{_counted(n_lone, 'half character')} replaced by �"
 
 # %% ../nbs/02_tables.ipynb #ca130fcf
 def _read_parquet(
@@ -1034,10 +1059,21 @@ def _note_cut_cells(
     file:_TableFile # gets a note
     )->None:
     "Say how many cells are as long as Excel lets a cell be."
-    n_cut = sum(isinstance(cell, str) and len(cell) == _EXCEL_LIMIT for cells in rows for cell in cells)
-    if not n_cut: return
+    n_cut = _count_cut_cells(rows)
+    if n_cut: file.notes.append(_cut_note(n_cut))
+
+def _count_cut_cells(
+    rows:list[list[Any]] # the cells of the rows
+    )->int: # cells
+    "Count the cells that are as long as Excel lets a cell be."
+    return sum(isinstance(cell, str) and len(cell) == _EXCEL_LIMIT for cells in rows for cell in cells)
+
+def _cut_note(
+    n_cut:int # cells
+    )->str: # a sentence for the user
+    "Say that cells may have been cut off."
     limit = _counted(_EXCEL_LIMIT, "character")
-    file.notes.append(f"Excel cuts a cell after {limit}: {_counted(n_cut, 'cell')} may have been cut off")
+    return f"Excel cuts a cell after {limit}: {_counted(n_cut, 'cell')} may have been cut off"
 
 # %% ../nbs/02_tables.ipynb #77355d68
 _READERS:dict[str, Callable[[_TableFile], pd.DataFrame]] = { # suffix → reader
@@ -1075,12 +1111,13 @@ def _write_tsv(table:pd.DataFrame, path:Path)->None: _write_delimited(table, pat
 
 def _write_delimited(
     table:pd.DataFrame, # any table
-    path:Path, # the file to write
-    separator:str # between the cells
+    path:Any, # the file to write, or an open text file
+    separator:str, # between the cells
+    header:bool=True # write the names of the columns first?
     )->None:
     "Write a CSV or TSV file."
     quoting = csv.QUOTE_ALL if _needs_quotes(table) else csv.QUOTE_MINIMAL
-    table.to_csv(path, sep=separator, index=False, quoting=quoting)
+    table.to_csv(path, sep=separator, index=False, quoting=quoting, header=header)
 
 def _needs_quotes(
     table:pd.DataFrame # any table

@@ -72,6 +72,13 @@ def test_command_predicts_without_heavy_packages(exported):
     assert beginning == TEXTS[0]
 
 
+WITHOUT_TORCH = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "torch" else find(name, package)
+"""
+
+
 def test_pytorch_folder_without_torch(run_folder):
     "The message says which package is missing, and what to do."
     code = """
@@ -80,8 +87,6 @@ from fakenews_nb.inference import load_model
 try: load_model(sys.argv[1])
 except ModelError as error: print(error)
 """
-    answer = run_blocked(code.replace("from fakenews_nb.core", "import importlib.util\nfind = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, package=None: None if name == 'torch' else find(name, package)\n"
-        "from fakenews_nb.core"), run_folder)
+    answer = run_blocked(WITHOUT_TORCH + code, run_folder)
     assert "needs torch" in answer
     assert "fakenews export" in answer

@@ -9,9 +9,10 @@ from fakenews_nb import baselines, detector, evaluation, inference
 from fakenews_nb.baselines import fit_baseline
 from fakenews_nb.cleaning import RULES, clean_articles
 from fakenews_nb.core import FAKE
-from fakenews_nb.detector import Detector, predict_file
+from fakenews_nb.detector import Detector
 from fakenews_nb.evaluation import predict
-from fakenews_nb.tables import _text_dtype, write_table
+from fakenews_nb.scoring import predict_file
+from fakenews_nb.tables import _text_dtype, read_table, write_table
 from fakenews_nb.tokenization import TextPipeline
 
 MISSING = object() # stands for None, nan or pd.NA
@@ -99,7 +100,7 @@ def texts_of_file(monkeypatch, folder, path):
     "The texts that reach the tokenizer in `predict_file`."
     with monkeypatch.context() as patch:
         seen = spy(patch, inference, "encode")
-        predict_file(Detector.load(folder), path)
+        predict_file(Detector.load(folder), path, path.with_name("verdicts.jsonl"), overwrite=True)
     return seen
 
 
@@ -187,7 +188,8 @@ def test_probabilities(missing_parts, model_folder, tmp_path):
     expected = predict(folder, articles).probabilities[:, FAKE]
     ours = Detector.load(folder)
     of_texts = ours.predict(articles.text, articles.title)
-    of_file = predict_file(ours, path)
+    predict_file(ours, path, tmp_path/"verdicts.jsonl")
+    of_file = read_table(tmp_path/"verdicts.jsonl")
     assert np.allclose(probability_of_fake(of_texts.label, of_texts.probability), expected, atol=1e-6)
     assert np.allclose(probability_of_fake(of_file.predicted_label, of_file.predicted_probability), expected, atol=1e-6)
 

