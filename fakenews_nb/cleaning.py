@@ -32,11 +32,11 @@ __all__ = ['LEVELS', 'RULES', 'TITLE_REMOVAL', 'NAME_MASKING', 'Rule', 'cleaning
 class Rule:
     "One label-blind replacement in a title or a body."
     name:str # short, and unique among the rules that are applied together
-    pattern:str # a regular expression, or the name of a function: "ftfy.fix_encoding" or "str.lower"
+    pattern:str # a regular expression, or the name of a function: "ftfy.fix_encoding", "str.lower", "collapse_blanks"
     replacement:str # what replaces each match, as in re.sub; not used with a function
     why:str # the shortcut that the rule removes
     field:str="both" # where the rule applies: "title", "text" (the body) or "both"
-    needs:tuple[str, ...]=() # a text that has none of these, as it is or in lower case, has no match; empty: not known
+    needs:tuple[str, ...]=() # a text that has none of these has no match; in lower case if the pattern ignores case
 
     def __post_init__(self)->None:
         object.__setattr__(self, "needs", tuple(self.needs)) # JSON has lists
@@ -55,8 +55,8 @@ class Rule:
         return re.sub(self.pattern, self.replacement, text)
 
     def _may_match(self, text:str)->bool:
-        lower = text.lower()
-        return any(needed in text or needed in lower for needed in self.needs)
+        if "(?i" in self.pattern: text = text.lower()
+        return any(needed in text for needed in self.needs)
 
 # %% ../nbs/10_cleaning.ipynb #c6ea62ad
 _FIX_ENCODING = "ftfy.fix_encoding"
@@ -187,7 +187,22 @@ _BLANK = (
     rf"[{_SPACE}][{_SPACE}{_JOINERS}]*|^[{_JOINERS}][{_SPACE}{_JOINERS}]*"
     rf"|(?<![{_JOINERS}])[{_JOINERS}]+(?:[{_SPACE}][{_SPACE}{_JOINERS}]*|$)" # joiners that end a word
 )
-_BLANKS = Rule("blanks", _BLANK, " ", "blanks that other rules or a scraper left behind")
+_ODD_BLANK = re.compile(rf"[\u200b\ufeff{_JOINERS}]")
+_COLLAPSE_BLANKS = "collapse_blanks"
+
+def _collapse_blanks(
+    text:str # any text
+    )->str: # the text with one blank in place of several
+    "Replace the matches of `_BLANK` by a blank; faster than `re.sub` where there is plain white space only."
+    if _ODD_BLANK.search(text): return re.sub(_BLANK, " ", text)
+    words = " ".join(text.split())
+    if not words: return " " if text else ""
+    start = " " if text[0].isspace() else ""
+    end = " " if text[-1].isspace() else ""
+    return f"{start}{words}{end}"
+
+_FUNCTIONS[_COLLAPSE_BLANKS] = _collapse_blanks
+_BLANKS = Rule("blanks", _COLLAPSE_BLANKS, "", "blanks that other rules or a scraper left behind")
 _SYMBOL = rf"[^\p{{L}}\p{{M}}\p{{N}}\s{_JOINERS}]\p{{M}}*|[\ufe0e\ufe0f\p{{Me}}]" # with the marks on it
 _MONTHS = "january|february|march|april|june|july|august|september|october|november|december" # "may" is a verb too
 _STRICT = (

@@ -275,6 +275,8 @@ def _load_onnx_model(
     tokenizer.enable_truncation(manifest["max_length"])
     return _OnnxModel(session, tokenizer, manifest["max_length"], threads, f"ONNX {manifest['precision']}")
 
+_SLOW_FUSIONS = ["SkipLayerNormFusion"] # on a CPU, the fused operator of onnxruntime 1.32 is the slower one
+
 def _onnx_session(
     model_file:Path, # an .onnx file
     threads:int # threads that compute
@@ -285,7 +287,8 @@ def _onnx_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3 # errors only
-    return onnxruntime.InferenceSession(model_file, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model_file, options, providers=["CPUExecutionProvider"],
+        disabled_optimizers=_SLOW_FUSIONS)
 
 # %% ../nbs/18_inference.ipynb #5838fe62
 def load_model(

@@ -154,6 +154,24 @@ def wheel_in_empty_environment():
         assert (run/"report.html").is_file()
         answer = call(fakenews, "predict", run, "The council met on Monday.", cwd=folder)
         assert answer.split()[0] in ("fake", "real")
+        call(fakenews, "export", run, "--out", folder/"exported", "--int8", cwd=folder)
+        return 1, 0, light_environment(folder, wheel)
+
+
+def light_environment(folder, wheel):
+    "Predict with an exported model in an environment that has only its requirements.txt; returns the size in words."
+    call(sys.executable, "-m", "venv", "--without-pip", folder/"light")
+    light = folder/"light"/"bin"/"python"
+    install = (sys.executable, "-m", "pip", "--python", light, "install", "--quiet")
+    call(*install, "-r", folder/"exported"/"requirements.txt")
+    call(*install, "--no-deps", wheel)
+    installed = call(sys.executable, "-m", "pip", "--python", light, "list", "--format=freeze").lower()
+    for name in ("torch", "transformers", "pandas", "scipy"): assert f"{name}==" not in installed, name
+    fakenews = folder/"light"/"bin"/"fakenews"
+    answer = call(fakenews, "predict", folder/"exported", "The council met on Monday.", cwd=folder)
+    assert answer.split()[0] in ("fake", "real")
+    sizes = [file.lstat().st_size for file in (folder/"light").rglob("*")]
+    return f"        the light installation takes {sum(sizes)/1e6:.0f} MB"
 
 
 def notebook_steps():
