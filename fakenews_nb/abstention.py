@@ -31,7 +31,7 @@ def confidence_thresholds(
     predictions:Predictions, # calibrated, for validation articles
     error_rates:Sequence[float]=ERROR_RATES # largest fractions of wrong answers, each above 0 and below 1
     )->dict[float, float]: # error rate -> least confidence of an answer, .5 to 1; rates that none reaches are missing
-    "Find the lowest confidence thresholds that keep error rates, with 95 % confidence."
+    "Find the lowest confidence thresholds whose upper limit of the error rate is at most the stated one."
     confidence, answered, limits = _risk_limits(predictions)
     thresholds = {}
     for rate in error_rates:
@@ -47,7 +47,7 @@ def confidence_thresholds(
 def _risk_limits(
     predictions:Predictions # calibrated, for validation articles
     )->tuple[np.ndarray, np.ndarray, np.ndarray]: # thresholds, articles answered, upper limits of the error rate
-    "Compute the upper 95 % limit of the error rate at several thresholds, the highest threshold first."
+    "Compute upper limits of the error rate at 20 thresholds, the highest first; jointly, they have a level of 95 %."
     from scipy.stats import beta
     n = len(predictions)
     if n == 0: return np.zeros(0), np.zeros(0, dtype=int), np.zeros(0)
@@ -82,7 +82,7 @@ class OodScore:
         from sklearn.covariance import LedoitWolf
         if len(train_embeddings) < _LEAST_TRAINING:
             raise DataError(f"{len(train_embeddings)} training articles are too few for an out-of-distribution score",
-                fix=f"pass at least {_LEAST_TRAINING}; 1,000 are enough")
+                fix=f"pass at least {_LEAST_TRAINING}; finish_run uses up to 1,000")
         classes, class_of = np.unique(train_labels, return_inverse=True)
         means = np.array([train_embeddings[train_labels == label].mean(axis=0) for label in classes])
         covariance = LedoitWolf(assume_centered=True).fit(train_embeddings - means[class_of])
@@ -105,7 +105,7 @@ _FRACTION_BELOW = .99 # of the validation articles that score below the limit
 
 @dataclass(frozen=True)
 class AbstentionRules:
-    "When a detector does not answer."
+    "The limits beyond which the label of a verdict should not be used."
     thresholds:dict[float, float] # error rate -> least confidence of an answer, see confidence_thresholds
     ood:OodScore # the out-of-distribution score, with its limit
     articles:int # validation articles on which the thresholds and the limit were chosen
@@ -180,7 +180,7 @@ def _known_fields(
 def fit_abstention(
     predictions:Predictions, # calibrated, for validation articles
     embeddings:np.ndarray, # shape (validation articles, hidden size), see evaluation.article_outputs
-    train_embeddings:np.ndarray, # shape (training articles, hidden size); at least 10; 1,000 are enough
+    train_embeddings:np.ndarray, # shape (training articles, hidden size); at least 10
     train_labels:np.ndarray # shape (training articles,): 0 fake, 1 real
     )->AbstentionRules: # to be saved in the model folder
     "Choose the thresholds of the confidence and the limit of the out-of-distribution score."

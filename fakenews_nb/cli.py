@@ -601,7 +601,7 @@ def _export_command(
     model:Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model folder.")],
     out:Annotated[Path, typer.Option(help="ONNX folder to write.")],
     int8:Annotated[bool, typer.Option("--int8",
-        help="Store the weights as 8-bit integers: a quarter of the size and faster; a few predictions change."
+        help="Store the weights as 8-bit integers: about a quarter of the size, and faster; a few predictions change."
         )]=False,
     data:Annotated[Path|None, typer.Option(
         help="Prepared folder on whose test articles PyTorch and ONNX are compared "
@@ -626,6 +626,7 @@ def _export_command(
         return
     count = f"{comparison['same_label']:,} of {comparison['articles']:,} test articles"
     print(f"{count} get the same label as from PyTorch")
+    if comparison["agreement"] == 1: return
     low, high = comparison["f1_change_low"], comparison["f1_change_high"]
     print(f"F1 changes by {comparison['f1_change']:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}]")
 
@@ -677,18 +678,18 @@ def _predict_command(
     texts:Annotated[list[str]|None, typer.Argument(metavar="TEXT",
         help="Texts to predict, each in quotes; - reads one text from standard input.")]=None,
     file:Annotated[str|None, typer.Option(
-        help="File of articles to predict instead, with columns title, text or both: CSV, TSV, Parquet, JSON, "
-             "JSON Lines or Excel, of any size; - reads JSON Lines from standard input.")]=None,
+        help="File of articles to predict instead, with columns title, text or both: CSV, TSV, JSON Lines or Parquet "
+             "of any size, JSON or Excel that fits into memory; - reads JSON Lines from standard input.")]=None,
     out:Annotated[str|None, typer.Option(
         help="File to write: CSV, TSV, Parquet or JSON Lines; after a stop, the same command goes on; "
              "- writes JSON Lines to standard output (default: CSV on standard output).")]=None,
     overwrite:Annotated[bool, typer.Option("--overwrite",
         help="Replace the file to write if it exists, and discard an unfinished prediction with other settings."
         )]=False,
-    threshold:Annotated[float, typer.Option(help="Probability of fake from which on the verdict is fake.")]=.5,
+    threshold:Annotated[float, typer.Option(help="Probability of fake at which, or above, the verdict is fake.")]=.5,
     error_rate:Annotated[float, typer.Option(
-        help="Largest fraction of wrong answers; the detector abstains where it could not keep it: "
-             "0.1, 0.05, 0.02, 0.01, 0.005, 0.002 or 0.001.")]=.05,
+        help="Largest fraction of wrong answers; the detector abstains where it could not keep it: 0.1, 0.05, 0.02, "
+             "0.01, 0.005, 0.002 or 0.001. It holds at a threshold of 0.5 only.")]=.05,
     threads:_Threads=None,
     columns:Annotated[str|None, typer.Option(rich_help_panel=_FILES,
         help="Column names of the file, as our name=its name, such as title=headline,text=body; "
@@ -723,8 +724,8 @@ def _check_streams(
     if out not in (None, "-"): _check_table_path(out)
     elif overwrite: raise DataError("standard output is never overwritten", where="--overwrite", fix="leave it out")
     if (file == "-") != (out == "-"):
-        raise DataError("a pipe has two ends", where="--file" if file == "-" else "--out",
-            fix="give both --file - and --out -, or two files")
+        raise DataError("--file - and --out - go together", where="--file" if file == "-" else "--out",
+            fix="give both, for a pipe, or name two files")
     if file == "-":
         unused = {name: settings.get(name) for name in ("encoding", "quotes")}
         _refuse_settings(unused, "standard input is JSON Lines in UTF-8", "name a file")

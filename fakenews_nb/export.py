@@ -272,7 +272,24 @@ def _write_card(
     "Write the card of an ONNX folder: that of the model, and what changed at the export."
     has_card = (source/_CARD_FILE).is_file()
     card = (source/_CARD_FILE).read_text(encoding="utf-8") if has_card else "# Fake-news detector\n"
+    start, _, rest = card.partition("## Use\n")
+    _, _, training = rest.partition("\n## Training\n")
+    if training: card = f"{start}{_ONNX_USE}\n## Training\n{training}"
     (folder/_CARD_FILE).write_text(f"{card.rstrip()}\n\n{_export_section(manifest)}", encoding="utf-8")
+
+_ONNX_USE = """## Use
+
+This is an ONNX folder of [fakenews_nb](https://github.com/fakenews-nb/fakenews_nb).
+The pipelines of transformers do not read it.
+
+```python
+from fakenews_nb import Detector
+detector = Detector.load("FOLDER")
+detector.predict("a text", "its title")
+```
+
+`requirements.txt` names the few packages that this needs besides fakenews_nb itself.
+"""
 
 def _export_section(
     manifest:dict[str, Any] # see export_onnx
@@ -289,8 +306,9 @@ def _export_section(
             f"PyTorch; the weighted F1 changes by {comparison['f1_change']:+.4f} "
             f"(95 % interval {low:+.4f} to {high:+.4f}).")
     if manifest["precision"] == "int8":
-        lines.append("Processors without VNNI instructions may saturate in int8 and give other results than measured "
-            "here; there, export in full precision.")
+        lines.append("The abstention rules are those of the full-precision model. On x86 processors without VNNI "
+            "instructions, int8 arithmetic can saturate and give other results than those measured here; use full "
+            "precision there.")
     return "\n".join(lines) + "\n"
 
 # %% ../nbs/27_export.ipynb #e4850ff3

@@ -120,7 +120,7 @@ def _load_torch_model(
     "Load a PyTorch model folder; `ModelError` if it is damaged, or torch is not installed."
     if find_spec("torch") is None and (folder/"config.json").is_file():
         raise ModelError("a PyTorch model folder needs torch, which is not installed", where=folder,
-            fix="pip install fakenews_nb with all its requirements, or name an ONNX folder made by fakenews export")
+            fix="pip install fakenews_nb, which brings torch, or name an ONNX folder made by fakenews export")
     model, tokenizer = load_classifier(folder)
     if threads is not None:
         import torch
@@ -262,7 +262,7 @@ def _load_onnx_model(
     for package in ("onnxruntime", "tokenizers"):
         if find_spec(package) is None:
             raise ModelError(f"an ONNX folder needs {package}, which is not installed", where=folder,
-                fix="pip install onnxruntime tokenizers, or pip install 'fakenews_nb[onnx]'")
+                fix="pip install onnxruntime tokenizers")
     from tokenizers import Tokenizer
     threads = threads or _cpu_count()
     try:

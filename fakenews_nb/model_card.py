@@ -51,6 +51,7 @@ def _render_card(
     text = template.render(
         title=title,
         data=metrics["data"],
+        split=metrics["data"].get("split"),
         training=_training_rows(metrics, base_model),
         n_test=f"{metrics['test']['n']:,}",
         scores=_score_rows(metrics),
@@ -77,7 +78,7 @@ def _metadata(
         if value is None: continue
         results.append(EvalResult(task_type="text-classification", dataset_type=source, dataset_name=source,
             dataset_split="test", metric_type=score, metric_value=round(float(value), 6), metric_name=name))
-    data = ModelCardData(language="en", library_name="transformers", pipeline_tag="text-classification",
+    data = ModelCardData(library_name="transformers", pipeline_tag="text-classification",
         tags=["fake-news-detection", "fakenews_nb"], model_name=title, eval_results=results,
         base_model=_hub_name(base_model))
     return data.to_yaml()
@@ -123,7 +124,7 @@ def _score_rows(
 def _slice_rows(
     slices:pd.DataFrame|None # see error_analysis.find_slices
     )->list[dict[str, str]]: # name, articles and error rate of the worst slices
-    "List the slices in which most articles are wrong."
+    "List the slices with the highest lower end of the interval of the error rate."
     if slices is None: return []
     worst = slices.head(_SHOWN_SLICES)
     rows = []
@@ -139,7 +140,7 @@ def _calibration_sentence(
     before, after = calibration["ece_before"], calibration["ece_after"]
     return (f"A temperature of {calibration['temperature']:.3f} was fitted on {calibration['articles']:,} validation "
         f"articles and is built into the weights; the expected calibration error there went from {before:.4f} to "
-        f"{after:.4f}.")
+        f"{after:.4f}, which is optimistic, as the temperature was fitted on these articles.")
 
 def _abstention_sentence(
     rules:AbstentionRules|None # of the model folder
@@ -150,6 +151,7 @@ def _abstention_sentence(
         "99 % of the validation articles."
     if not rules.thresholds:
         return f"On {rules.articles:,} validation articles, no confidence guarantees an error rate. {flagged}"
-    limits = [f"{format_percent(rate, 1)} from {least:.3f} on" for rate, least in rules.thresholds.items()]
-    return (f"The error rate of the answers stays, with 95 % confidence, at most at these values if the detector "
-        f"answers only from a confidence on: {'; '.join(limits)}. {flagged}")
+    limits = [f"{format_percent(rate, 1)} (confidence {least:.3f})" for rate, least in rules.thresholds.items()]
+    return (f"Answering only at or above these confidences keeps the error rate at or below: {', '.join(limits)}. "
+        "The confidence level is 95 %, for articles like the validation articles, at the default threshold and in full "
+        f"precision. {flagged}")

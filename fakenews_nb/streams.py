@@ -42,7 +42,7 @@ class TableStream:
     _read:Callable[[int], Iterator[pd.DataFrame]] # rows per batch -> the batches
 
     def batches(self,
-        rows:int=_BATCH_ROWS, # rows per batch
+        rows:int=_BATCH_ROWS, # rows per batch, about
         skip:int=0 # rows to leave out at the beginning
         )->Iterator[pd.DataFrame]: # tables whose index counts the rows of the file from 0; the columns are `columns`
         "Read the file from its beginning; a cell of a text file is text, or missing."

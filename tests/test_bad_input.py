@@ -114,7 +114,7 @@ def test_no_letters(here, run_folder, tmp_path, text):
     assert code == 0
     assert "1 of 2 texts have no letters (the first is text 2)" in error
     notes = pd.read_csv(tmp_path/"out.csv", keep_default_na=False).predicted_note
-    assert notes.tolist() == ["", "no letters: means nothing"]
+    assert notes.tolist() == ["", "no letters: the verdict has no meaning"]
 
 
 def test_changed_and_missing_splits(here, prepared, tmp_path):
