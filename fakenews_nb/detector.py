@@ -86,7 +86,7 @@ class Detector:
         texts:Any, # one text or many, not cleaned; the bodies if you pass titles
         titles:Any=None # a title for each text; None: the texts have no titles, or bring them along
         )->Any: # a Verdict, a list, a DataFrame or a generator, as the table above says
-        "Predict texts; `DataError` if no text has letters (but not for a generator), or if the numbers of titles differ."
+        "Predict texts; `DataError` if there are too few titles, or if no text has letters (but not for a generator)."
         if isinstance(texts, (str, Mapping)): return self._predict_all(*_titles_and_bodies([texts], titles))[0]
         if isinstance(texts, Iterator): return self._predict_stream(_pair(titles, texts))
         verdicts = self._predict_all(*_titles_and_bodies(texts, titles))
@@ -181,8 +181,9 @@ def _report_abstention(
         return
     if np.isfinite(abstention.least_confidence(error_rate)): return
     reached = ", ".join(f"{rate:g}" for rate in abstention.thresholds) or "none"
-    notify(f"the detector abstains from every text: with {abstention.articles:,} validation articles, no threshold keeps "
-        f"an error rate of {error_rate:g}; choose a higher rate (kept: {reached}), or train with more validation articles")
+    notify(f"the detector abstains from every text: with {abstention.articles:,} validation articles, no threshold "
+        f"keeps an error rate of {error_rate:g}; choose a higher rate (kept: {reached}), or train with more "
+        "validation articles")
 
 # %% ../nbs/28_detector.ipynb #659c557f
 _NO_LETTERS = "no letters: the verdict has no meaning"
