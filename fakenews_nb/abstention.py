@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -148,9 +149,23 @@ class AbstentionRules:
             raise ModelError(f"abstention rules that cannot be read ({error!r})", where=path, fix=fix) from None
         if not matrices.is_file() or sha256(matrices) != stored.sha256:
             raise ModelError("the file is missing, or is not the one that was written", where=matrices, fix=fix)
-        with np.load(matrices, allow_pickle=False) as arrays:
-            ood = OodScore(arrays["whitening"], arrays["means"], stored.limit)
+        try: ood = OodScore(*_read_matrices(matrices), stored.limit)
+        except (KeyError, TypeError, ValueError, OSError, BadZipFile) as error:
+            raise ModelError(f"matrices that cannot be read ({error!r})", where=matrices, fix=fix) from None
         return cls(stored.thresholds, ood, stored.articles)
+
+def _read_matrices(
+    path:Path # the .npz file
+    )->tuple[np.ndarray, np.ndarray]: # whitening and means, see OodScore
+    "Read the matrices of the score; an error of some kind if they do not fit together."
+    with np.load(path, allow_pickle=False) as arrays:
+        whitening = arrays["whitening"]
+        means = arrays["means"]
+    size = len(whitening)
+    fits = whitening.shape == (size, size) and means.ndim == 2 and len(means) and means.shape[1] == size
+    if not fits or not np.isfinite(whitening).all() or not np.isfinite(means).all():
+        raise ValueError(f"shapes {whitening.shape} and {means.shape}, or numbers that are not finite")
+    return whitening, means
 
 @dataclass(frozen=True)
 class _Stored:

@@ -28,6 +28,8 @@ __all__ = ['LEVELS', 'RULES', 'TITLE_REMOVAL', 'NAME_MASKING', 'Rule', 'cleaning
            'count_rules', 'clean_articles_as_published']
 
 # %% ../nbs/10_cleaning.ipynb #c8476a4e
+_IGNORES_CASE = re.compile(r"\(\?[a-zA-Z]*i") # a flag such as (?i) or (?si:
+
 @dataclass(frozen=True, repr=False)
 class Rule:
     "One label-blind replacement in a title or a body."
@@ -55,7 +57,7 @@ class Rule:
         return re.sub(self.pattern, self.replacement, text)
 
     def _may_match(self, text:str)->bool:
-        if "(?i" in self.pattern: text = text.lower()
+        if _IGNORES_CASE.search(self.pattern): text = text.lower()
         return any(needed in text for needed in self.needs)
 
 # %% ../nbs/10_cleaning.ipynb #c6ea62ad

@@ -739,6 +739,8 @@ def _predict_articles(
     )->None:
     "Predict a file or a pipe."
     from fakenews_nb.scoring import _print_predictions, predict_file, predict_lines
+    if hasattr(sys.stdin, "reconfigure") and file == "-": sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")
+    if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(encoding="utf-8", newline="")
     if file == "-": n_rows = predict_lines(detector, sys.stdin, sys.stdout, **settings)
     elif out is None: n_rows = _print_predictions(detector, file, sys.stdout, **settings)
     else: n_rows = predict_file(detector, file, out, overwrite=overwrite, **settings)

@@ -5,16 +5,20 @@
 # %% ../nbs/28_detector.ipynb #77f85b60
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 
 from .abstention import AbstentionRules
-from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
+from .articles import _is_plain
+from .core import FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyModule, _LazyType
 from .files import sha256
 from .inference import ModelOutputs, TextModel, load_model
 from .models import _resolve_model_folder
@@ -103,8 +107,14 @@ class Detector:
     def fingerprint(self)->dict[str, Any]: # names and values that can be written as JSON
         "Describe all that decides the verdicts: the checksum of each file of the model folder, and the settings."
         files = sorted(self.folder.iterdir()) if self.folder else []
-        checksums = {file.name: sha256(file) for file in files if file.is_file() and not file.name.startswith(".")}
-        return {"model": checksums, "threshold": self.threshold, "error_rate": self.error_rate}
+        files = [file for file in files if file.is_file() and file.name[0] != "." and file.suffix != ".md"]
+        model:dict[str, Any] = {file.name: sha256(file) for file in files}
+        if self.folder is None: model["not from a folder"] = uuid4().hex # like no other
+        model["kind"] = self.model.kind
+        model["precision"] = getattr(self.model, "precision", "")
+        pipeline = json.dumps(asdict(self.text_pipeline), sort_keys=True)
+        model["text pipeline"] = hashlib.sha256(pipeline.encode()).hexdigest()
+        return {"model": model, "threshold": self.threshold, "error_rate": self.error_rate}
 
     def _predict_all(self,
         titles:list[Any], # one per text
@@ -144,7 +154,10 @@ class Detector:
         truncated:list[bool], # per text
         notes:list[str] # per text
         )->list[Verdict]: # in order
-        "Turn what the model computes into verdicts."
+        "Turn what the model computes into verdicts; `ModelError` if it computes nan."
+        if not np.isfinite(outputs.logits).all():
+            raise ModelError("the model computes numbers that are not finite, so its training has diverged",
+                where=self.folder, fix="train again with a lower learning rate, or in full precision")
         probabilities = _softmax(outputs.logits.astype(float))
         labels = np.where(probabilities[:, FAKE] >= self.threshold, FAKE, REAL)
         probability = probabilities[np.arange(len(labels)), labels]
@@ -166,9 +179,9 @@ class Detector:
         ood = self.abstention.ood
         scores = ood.scores(embeddings)
         return {
-            "abstain": (probability < least).tolist(),
+            "abstain": (~(probability >= least)).tolist(),
             "ood_score": scores.tolist(),
-            "out_of_distribution": (scores > ood.limit).tolist()}
+            "out_of_distribution": (~(scores <= ood.limit)).tolist()}
 
 # %% ../nbs/28_detector.ipynb #5d47a4bc
 def _report_abstention(
@@ -199,8 +212,11 @@ def _titles_and_bodies(
     titles:Any # an iterable of titles, or None
     )->tuple[list[Any], list[Any]]: # titles and bodies
     "Take the titles and bodies out of whatever holds them; `DataError` if their numbers differ."
-    is_table = hasattr(texts, "column_names") or (_is_pandas(texts) and hasattr(texts, "columns"))
+    is_table = hasattr(texts, "column_names") or hasattr(texts, "columns")
     if not is_table:
+        if _is_pandas(texts) and _is_pandas(titles) and not texts.index.equals(titles.index):
+            raise DataError("titles and texts have different indexes, so they may not belong together", where="titles",
+                fix="take both from one table in one order")
         pairs = list(_pair(titles, texts))
         return [title for title, _ in pairs], [body for _, body in pairs]
     if titles is not None:
@@ -219,12 +235,24 @@ def _pair(
     )->Iterator[tuple[Any, Any]]: # title and body of each text
     "Go through titles and bodies together; `DataError` if there are more of one than of the other."
     if titles is None:
-        for text in texts: yield (text.get("title"), text.get("text")) if isinstance(text, Mapping) else (None, text)
+        for text in texts:
+            title, body = (text.get("title"), text.get("text")) if isinstance(text, Mapping) else (None, text)
+            yield _plain(title), _plain(body)
         return
-    try: yield from zip([titles] if isinstance(titles, str) else titles, texts, strict=True)
-    except ValueError as error:
-        raise DataError(f"not as many titles as texts ({error})", where="titles",
-            fix="pass one title per text, or no titles") from None
+    for title, text in zip_longest([titles] if isinstance(titles, str) else titles, texts, fillvalue=_NO_TEXT):
+        if title is _NO_TEXT or text is _NO_TEXT:
+            raise DataError("not as many titles as texts", where="titles", fix="pass one title per text, or no titles")
+        yield _plain(title), _plain(text)
+
+_NO_TEXT = object() # where one of two iterables has ended
+
+def _plain(
+    text:Any # a title or a body
+    )->Any: # the same
+    "Check that a title or body is text, or has one value; `DataError` if it is a list, bytes or an object."
+    if isinstance(text, str) or _is_plain(text): return text
+    raise DataError(f"a {type(text).__name__} where text was expected",
+        fix="pass strings, or mappings with title and text and no separate titles")
 
 def _softmax(
     logits:np.ndarray # shape (texts, 2)

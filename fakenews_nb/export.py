@@ -11,7 +11,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,7 +236,9 @@ def _write_requirements(
     folder:Path # the ONNX folder
     )->None:
     "Write the packages that predicting needs into requirements.txt."
-    lines = [f"{name}=={version(name)}" for name in _LIGHT_PACKAGES]
+    distributions = packages_distributions() # onnxruntime may be installed under another name
+    names = [distributions.get(name, [name])[0] for name in _LIGHT_PACKAGES]
+    lines = [f"{name}=={version(name)}" for name in names]
     (folder/"requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 # %% ../nbs/27_export.ipynb #199bb561

@@ -17,7 +17,7 @@ from .core import _MADE_BY, ID2LABEL, DataError, ModelError, _LazyType
 from .files import _first_line, read_json, sha256
 from .models import _predict_outputs, _progress_bar, _resolve_model_folder, load_classifier
 from .runtime import _cpu_count, this_machine
-from .tokenization import _MICRO_BATCH_TOKENS, _TEXTS_PER_CALL, _shorten, encode
+from .tokenization import _MICRO_BATCH_TOKENS, _TEXTS_PER_CALL, _is_shortened, _shorten, encode
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -96,10 +96,10 @@ class _TorchModel:
         )->Encoded: # see TextModel.encode
         "Tokenize texts; those that fill the model are tokenized again to see whether they are longer."
         ids = encode(texts, self.tokenizer, self.max_length)
-        truncated = [False]*len(ids)
+        truncated = [_is_shortened(text, self.max_length) for text in texts]
         full = [row for row, text_ids in enumerate(ids) if len(text_ids) == self.max_length]
         longer = encode([texts[row] for row in full], self.tokenizer, self.max_length + 1)
-        for row, text_ids in zip(full, longer, strict=True): truncated[row] = len(text_ids) > self.max_length
+        for row, text_ids in zip(full, longer, strict=True): truncated[row] |= len(text_ids) > self.max_length
         return Encoded(ids, truncated)
 
     def run(self,
@@ -133,6 +133,7 @@ _ONNX_MANIFEST = "detector.json"
 _ONNX_FORMAT = 1 # of the folder; a program refuses a folder of a later format
 _ONNX_MODEL = "model.onnx"
 _TOKENIZER_FILE = "tokenizer.json"
+_READ_FILES = ("text_pipeline.json", "abstention.json", "out_of_distribution.npz") # by other chapters
 
 def _is_onnx_folder(
     folder:Path # any folder
@@ -156,6 +157,9 @@ def _read_onnx_manifest(
             where=path, fix="install the version of fakenews_nb that exported it, or export the model again")
     if not _is_complete_manifest(manifest): raise ModelError("the manifest is damaged", where=path, fix=fix)
     _check_files(folder, manifest["files"])
+    for name in _READ_FILES:
+        if (folder/name).exists() and name not in manifest["files"]:
+            raise ModelError("the file was added after the export", where=folder/name, fix="remove it, or export again")
     return manifest
 
 def _is_complete_manifest(
@@ -197,12 +201,13 @@ class _OnnxModel:
         texts:Sequence[str] # see TextModel.encode
         )->Encoded: # see TextModel.encode
         "Tokenize texts."
-        ids, truncated = [], []
+        ids:list[list[int]] = []
+        truncated = [_is_shortened(text, self.max_length) for text in texts]
         shortened = _shorten(texts, self.max_length)
         for start in range(0, len(shortened), _TEXTS_PER_CALL):
             for encoding in self.tokenizer.encode_batch_fast(shortened[start:start + _TEXTS_PER_CALL]):
+                truncated[len(ids)] |= bool(encoding.overflowing)
                 ids.append(encoding.ids)
-                truncated.append(bool(encoding.overflowing))
         return Encoded(ids, truncated)
 
     def run(self,

@@ -90,7 +90,7 @@ def _hub_name(
     from fakenews_nb.models import _MODELS
     name = _MODELS.get(base_model, base_model)
     is_path = Path(name).exists() or name.startswith((".", "/", "~")) or "\\" in name
-    return None if is_path or name.count("/") != 1 else name
+    return None if is_path or name == "tiny" or name.count("/") > 1 else name
 
 def _training_rows(
     metrics:dict[str, Any], # see write_model_card
@@ -98,9 +98,10 @@ def _training_rows(
     )->dict[str, str]: # names and values
     "Describe how a model was trained."
     data, recipe = metrics["data"], metrics["recipe"]
+    unnamed = "tiny, from random weights" if base_model == "tiny" else "from a folder"
     counts = [f"{split}: {count['fake']:,} fake, {count['real']:,} real" for split, count in data["counts"].items()]
     return {
-        "base model": _hub_name(base_model) or "an encoder from a folder",
+        "base model": _hub_name(base_model) or unnamed,
         "data": f"{data['source']}, protocol {data['protocol']}, cleaned by {data['cleaning']}",
         "articles": "; ".join(counts),
         "trained on": f"{metrics['train_articles']:,} articles, {metrics['epochs']:g} epochs",

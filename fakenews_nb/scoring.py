@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -50,18 +51,29 @@ def predict_file(
     )->int: # rows predicted
     "Predict the articles of a file; `DataError` if it cannot be read, `OutputError` if `out` cannot be written."
     out = tables._check_table_path(out)
-    if out.exists() and not overwrite:
-        raise OutputError("the file exists", where=out,
-            fix="choose another --out, or add --overwrite to replace it; nothing was changed")
+    if out.exists() and not overwrite: raise _exists(out)
+    if out.exists() and out.samefile(path):
+        raise OutputError("the output would replace the input", where=out, fix="choose another --out")
     settings = {"encoding": encoding, "quotes": quotes, "skip_bad_rows": skip_bad_rows}
     stream, names = _open_articles(path, columns, **settings)
     fingerprint = _fingerprint(detector, stream, names, settings)
     with _open_parts(out, fingerprint, overwrite) as parts, _catch_write_errors(out):
+        if out.exists() and not overwrite: raise _exists(out) # made by another process meanwhile
         done = parts.rows()
         if done: notify(f"continues after {done:,} of {stream.rows:,} rows")
         _predict_rest(detector, stream, names, parts)
+        if parts.rows() != stream.rows:
+            raise OutputError(f"{parts.rows():,} rows were predicted, and the file has {stream.rows:,}", where=path,
+                fix="do not change the file meanwhile; start again with --overwrite")
         parts.merge(out)
     return stream.rows
+
+def _exists(
+    out:Path # the file to write
+    )->OutputError: # to be raised
+    "The error about an output that exists."
+    return OutputError("the file exists", where=out,
+        fix="choose another --out, or add --overwrite to replace it; nothing was changed")
 
 def _open_articles(
     path:str|Path, # a table file
@@ -135,7 +147,8 @@ class _Summary:
         self.max_length = max_length
         self.rows = 0
         self.counts = dict.fromkeys(("truncated", "abstain", "out_of_distribution"), 0)
-        self.without_letters:list[int] = []
+        self.without_letters = 0
+        self.first_without_letters = 0 # its place, from 1
 
     def add(self,
         table:pd.DataFrame # rows with their verdicts; the index is their place in the file
@@ -143,7 +156,9 @@ class _Summary:
         "Count the verdicts of some rows."
         self.rows += len(table)
         for name in self.counts: self.counts[name] += int((table[f"{_PREFIX}{name}"] == True).sum()) # noqa: E712 (or None)
-        self.without_letters += table.index[table[f"{_PREFIX}note"] == _NO_LETTERS].tolist()
+        without = table.index[table[f"{_PREFIX}note"] == _NO_LETTERS]
+        if len(without) and not self.without_letters: self.first_without_letters = int(without[0]) + 1
+        self.without_letters += len(without)
 
     def report(self)->None:
         "Say how many texts were read in part, are uncertain, or have no letters."
@@ -154,9 +169,8 @@ class _Summary:
         notify_count(self.counts["abstain"], "are too uncertain to answer: predicted_abstain is True")
         notify_count(self.counts["out_of_distribution"],
             "are unlike the training articles: predicted_out_of_distribution is True")
-        if not self.without_letters: return
-        first = self.without_letters[0] + 1
-        notify_count(len(self.without_letters),
+        first = self.first_without_letters
+        notify_count(self.without_letters,
             f"have no letters (the first is text {first:,}): their verdicts have no meaning")
 
 def _with_verdicts(
@@ -170,8 +184,16 @@ def _with_verdicts(
     bodies = _read_texts(table, names["text"], where, first_row=table.index[0])
     verdicts = detector._verdicts(list(titles), list(bodies), progress=False)
     added = pd.DataFrame(verdicts, columns=list(Verdict._fields), index=table.index).add_prefix(_PREFIX)
-    earlier = {name: f"file_{name}" for name in added if name in table}
+    earlier = {name: _free_name(name, table) for name in added if name in table}
     return table.rename(columns=earlier).join(added)
+
+def _free_name(
+    name:str, # of a column that is about to be added
+    table:pd.DataFrame # that has a column of this name
+    )->str: # the name that this column gets
+    "Put file_ before a name until no column has it."
+    while name in table: name = f"file_{name}"
+    return name
 
 # %% ../nbs/29_scoring.ipynb #ed1329e6
 _PARTS_FILE = "parts.json"
@@ -230,6 +252,7 @@ def _open_parts(
     with _catch_write_errors(out): folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder/"lock", out):
         marker = folder/_PARTS_FILE
+        for path in folder.glob("*.partial"): path.unlink()
         if any(path.name != "lock" for path in folder.iterdir()) and not _is_ours(marker):
             raise OutputError(f"the folder holds files that are not ours: no {_PARTS_FILE} of {_MADE_BY}", where=folder,
                 fix="choose another --out; nothing was changed")
@@ -290,7 +313,7 @@ def _try_lock(
     if find_spec("fcntl") is None: return True
     import fcntl
     try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError: return False
+    except BlockingIOError: return False
     return True
 
 # %% ../nbs/29_scoring.ipynb #1e8afb0c
@@ -301,15 +324,15 @@ def _escape(
     table:pd.DataFrame # to be written as CSV or TSV
     )->tuple[pd.DataFrame, int]: # the table without cells that a spreadsheet would run, and how many were changed
     "Put a ' before cells that begin like a formula."
-    changed = {}
+    escaped = table.copy(deep=False)
     count = 0
     for name in table:
         before = table[name].to_numpy(dtype=object)
         after = [_without_formula(cell) for cell in before]
         n_changed = sum(new is not old for new, old in zip(after, before, strict=True))
-        if n_changed: changed[name] = pd.Series(after, index=table.index, dtype=object)
+        if n_changed: escaped[name] = pd.Series(after, index=table.index, dtype=object)
         count += n_changed
-    return table.assign(**changed), count
+    return escaped.rename(columns=_without_formula), count
 
 def _without_formula(
     cell:Any # of a table
@@ -348,12 +371,15 @@ class _Parquet:
         import pyarrow
         from pyarrow import parquet
         schemas = [parquet.read_schema(part).remove_metadata() for part in parts]
-        try: schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
+        try:
+            schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
+            with parquet.ParquetWriter(out, schema) as writer:
+                for part in parts:
+                    table = parquet.ParquetFile(part).read()
+                    writer.write_table(table.select(schema.names).cast(schema))
         except pyarrow.ArrowException as error:
             raise OutputError(f"Parquet cannot hold this table ({error})", where=out,
                 fix="choose a file that ends in .jsonl or .csv") from None
-        with parquet.ParquetWriter(out, schema) as writer:
-            for part in parts: writer.write_table(parquet.read_table(part).select(schema.names).cast(schema))
 
 _FORMATS:dict[str, Any] = {
     ".csv": _Delimited(","),
@@ -366,7 +392,7 @@ def _append(
     out:Path # exists or not
     )->None:
     "Append files to another."
-    with open(out, "ab") as target:
+    with open(out, "wb") as target:
         for part in parts:
             with open(part, "rb") as source: shutil.copyfileobj(source, target)
 
@@ -407,8 +433,9 @@ def predict_lines(
     names:dict[str, str|None] = {}
     count = 0
     while rows := list(islice(objects, _LINES_AHEAD)):
-        table = pd.DataFrame(rows)
+        table = tables._json_table(rows)
         if not names: names = _article_columns(table, columns, "standard input")
+        _check_not_late(table, names, columns, count)
         table = table.reindex(columns=[*table, *[name for name in names.values() if name and name not in table]])
         table.index = pd.RangeIndex(count, count + len(table))
         _FORMATS[".jsonl"].write(_with_verdicts(detector, table, names, "standard input"), target)
@@ -416,12 +443,30 @@ def predict_lines(
         count += len(table)
     return count
 
+def _check_not_late(
+    table:pd.DataFrame, # lines of a pipe
+    names:dict[str, str|None], # our column name -> the lines', as the first lines had them
+    columns:Mapping[str, str|None]|None, # what the user stated
+    count:int # lines before
+    )->None:
+    "Check that no title or body appears that the first lines did not have; `DataError` if one does."
+    for name, column in names.items():
+        if column is not None or name not in table or name in (columns or {}): continue
+        raise DataError(f"{name!r} begins after line {count:,}; the lines before have none", where="standard input",
+            fix=f"state --columns {name}=none to leave it unread, or predict a file")
+
 def _parsed_lines(
     source:Iterable[str], # lines
     skip_bad_rows:bool # True: report broken lines, and go on
     )->Iterator[dict[str, Any]]: # JSON objects
     "Parse lines; `DataError` on the first that is no JSON object, unless such lines are to be left out."
-    for number, line in enumerate(source, start=1):
+    lines = iter(source)
+    for number in count_from(1):
+        try: line = next(lines, None)
+        except UnicodeDecodeError as error:
+            raise DataError(f"not UTF-8: {error}", where=f"standard input, after line {number - 1}",
+                fix="convert it to UTF-8") from None
+        if line is None: return
         if not line.strip(): continue
         whole, _ = tables._whole_characters(line)
         row, problem = tables._parse_line(whole)

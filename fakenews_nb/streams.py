@@ -62,9 +62,9 @@ def open_table(
     "Check a table file in one pass; `DataError` if it is missing, damaged or empty, or has a broken row."
     path = tables._check_is_file(path)
     tables._check_ending(path)
-    inner = path.name.removesuffix(".gz") if path.name.lower().endswith(".gz") else path.name
+    inner = path.name[:-len(".gz")] if path.name.lower().endswith(".gz") else path.name
     file = tables._TableFile(path, inner, str(path), b"", encoding, None, quotes, skip_bad_rows)
-    tables._check_settings(file)
+    if file.suffix != ".zip": tables._check_settings(file) # of a zip archive, read_table checks what is inside
     if file.suffix == ".parquet": return _open_parquet(file)
     if file.suffix in _LINE_READERS and not _is_json_array(file): return _open_lines(file)
     table = tables.read_table(path, encoding, quotes=quotes, skip_bad_rows=skip_bad_rows)
@@ -180,7 +180,11 @@ def _checked_lines(
         try: line = next(text, None)
         except UnicodeDecodeError as error: raise _encoding_error(error, number, file) from None
         except (OSError, EOFError, zlib.error) as error: raise _damaged(error, file) from None
+        except ValueError as error: # other encodings have errors of their own
+            what = f"not {file.encoding}: {_first_line(error)}"
+            raise DataError(what, where=file.where, fix=tables._ENCODING_FIX) from None
         if line is None: return
+        if not number: line = line.removeprefix("\ufeff")
         number += 1
         if "\0" in line: _raise_nul(file, number)
         yield line
@@ -323,8 +327,9 @@ def _open_lines(
     places, columns = tables._named_columns(survey.header or list(survey.names), file.where)
     def read(rows:int)->Iterator[pd.DataFrame]:
         with _open_text(file) as source:
-            for block in _LINE_READERS[file.suffix](file, source, rows).blocks:
-                if block.rows: yield _block_table(block.rows, places, columns, bool(survey.header))
+            for block in _LINE_READERS[file.suffix](file, source, _BATCH_ROWS).blocks: # as in the first pass
+                for start in range(0, len(block.rows), rows):
+                    yield _block_table(block.rows[start:start + rows], places, columns, bool(survey.header))
     notes = survey.notes(file, len(places))
     return TableStream(file.path, columns, survey.rows, notes, bool(survey.header), read)
 
@@ -396,8 +401,16 @@ def _block_table(
     if has_header:
         cells = [[row[place] for place in places] for row in rows]
         return pd.DataFrame(cells, columns=columns, dtype=tables._text_dtype())
-    table = tables._json_table([{str(name).strip(): value for name, value in row.items()} for row in rows])
-    return table.reindex(columns=columns)
+    table = tables._json_table([{_tidy_name(name): value for name, value in row.items()} for row in rows])
+    for name in columns:
+        if name not in table: table[name] = pd.Series([None]*len(table), dtype=object)
+    return table[columns]
+
+def _tidy_name(
+    name:object # the name of a column, as read
+    )->str: # as in TableStream.columns
+    "Drop what surrounds a name."
+    return str(name).strip().strip("\ufeff")
 
 # %% ../nbs/03_streams.ipynb #1fa62b60
 def _open_parquet(

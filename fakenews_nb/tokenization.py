@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import accumulate, chain
 from pathlib import Path
@@ -112,7 +112,7 @@ def _stored_pipeline(
     )->TextPipeline: # with settings that work: each rule and missing_parts are tried on an empty text
     "Make a pipeline from its stored form; `KeyError`, `TypeError`, `re.error` or `DataError` if it is damaged."
     rules = tuple(Rule(**rule) for rule in stored["rules"])
-    for rule in rules: rule.apply("", rule.field)
+    for rule in rules: replace(rule, needs=()).apply("", rule.field)
     missing_parts = stored["missing_parts"]
     article_texts({"title": [], "text": []}, missing_parts)
     return TextPipeline(rules, missing_parts)
@@ -240,6 +240,13 @@ def _shorten(
     )->list[str]: # the beginnings of the texts
     "Cut what a tokenizer would throw away."
     return [text[:_CHARACTERS_PER_TOKEN*max_length] for text in texts]
+
+def _is_shortened(
+    text:str, # any text
+    max_length:int # maximum length, in tokens
+    )->bool: # True if _shorten cuts it
+    "Tell whether a text is cut before it is tokenized."
+    return len(text) > _CHARACTERS_PER_TOKEN*max_length
 
 # %% ../nbs/13_tokenization.ipynb #ce4c6ee4
 _MIN_LENGTH = 8 # tokens; fewer leave no room for a few words between [CLS] and [SEP]
