@@ -7,7 +7,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from fakenews_nb import evaluation
+from fakenews_nb import inference
 from fakenews_nb.cleaning import RULES
 from fakenews_nb.evaluation import load_predictions, predict
 from fakenews_nb.models import _make_tiny, load_classifier
@@ -36,11 +36,11 @@ def test_predictions_in_order(run_folder, prepared):
 
 def test_the_check_notices_grouped_order(run_folder, prepared, monkeypatch):
     "With predictions left in the order of length, as length-grouped evaluation leaves them, the same check fails."
-    in_order = evaluation.predict_logits
+    in_order = inference._predict_outputs
 
     def grouped(model, tokenizer, ids, *args, **settings):
         return in_order(model, tokenizer, sorted(ids, key=len, reverse=True), *args, **settings)
-    monkeypatch.setattr(evaluation, "predict_logits", grouped)
+    monkeypatch.setattr(inference, "_predict_outputs", grouped)
     test = pd.read_parquet(prepared/"test.parquet")
     predictions = predict(run_folder/"model", test, RULES)
     with pytest.raises(AssertionError, match="another article"):
