@@ -40,9 +40,9 @@ else:
     Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['PARTIAL_INPUTS', 'run_audit', 'audit_tables', 'AuditReport', 'plot_shortcuts', 'plot_partial_inputs',
-           'find_duplicates', 'find_shortcuts', 'partial_input_baselines', 'compare_cleaning_levels',
-           'adversarial_validation', 'mask_shortcuts']
+__all__ = ['PARTIAL_INPUTS', 'run_audit', 'AuditReport', 'plot_shortcuts', 'plot_partial_inputs', 'find_duplicates',
+           'find_shortcuts', 'partial_input_baselines', 'compare_cleaning_levels', 'adversarial_validation',
+           'mask_shortcuts']
 
 # %% ../nbs/15_audit.ipynb #b6e2c76d
 def run_audit(

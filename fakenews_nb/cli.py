@@ -68,7 +68,8 @@ def _guarded(
         problem:FakeNewsError
         try: return command(*args, **kwargs)
         except KeyboardInterrupt:
-            problem = Interrupted("stopped", fix="no partial file was left; continue a training run with --resume")
+            problem = Interrupted("stopped", fix="no partial file was left; "
+                "continue a training run with --resume, and predict --file with the same command")
         except FakeNewsError as error: problem = error
         except OSError as error:
             problem = FakeNewsError(error.strerror or str(error), where=error.filename,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['CORPORA', 'load_articles', 'concat_articles', 'Corpus', 'dataset_card']
+__all__ = ['CORPORA', 'load_articles', 'Corpus', 'dataset_card']
 
 # %% ../nbs/09_data.ipynb #311b5b1c
 def load_articles(

@@ -34,7 +34,7 @@ else:
     Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['predict', 'Classifier', 'FineTunedModel', 'article_outputs', 'Predictions', 'save_predictions', 'load_predictions',
+__all__ = ['predict', 'Classifier', 'FineTunedModel', 'Predictions', 'save_predictions', 'load_predictions',
            'evaluate_predictions', 'detection_metric', 'class_report', 'score_intervals', 'accuracy_interval',
            'compare', 'Comparison', 'compare_models', 'plot_confusion', 'plot_curve']
 

@@ -42,7 +42,7 @@ else:
     PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
-__all__ = ['export_onnx', 'size_table']
+__all__ = ['export_onnx']
 
 # %% ../nbs/27_export.ipynb #a2cd5136
 def export_onnx(

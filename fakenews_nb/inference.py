@@ -30,7 +30,7 @@ else:
     PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
-__all__ = ['Encoded', 'ModelOutputs', 'TextModel', 'load_model']
+__all__ = []
 
 # %% ../nbs/18_inference.ipynb #ad44b36e
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .abstention import AbstentionRules
 from .core import _LazyModule
 from .files import new_file
+from .models import _MODELS
 from .reports import format_percent
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ else:
     pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['write_model_card']
+__all__ = []
 
 # %% ../nbs/23_model_card.ipynb #2bd6dd60
 _CARD_FILE = "README.md"
@@ -87,7 +88,6 @@ def _hub_name(
     base_model:str # a short name, a name on the Hub, or a path
     )->str|None: # the name on the Hub; None: there is none
     "Give an encoder's name on the Hub."
-    from fakenews_nb.models import _MODELS
     name = _MODELS.get(base_model, base_model)
     is_path = Path(name).exists() or name.startswith((".", "/", "~")) or "\\" in name
     return None if is_path or name == "tiny" or name.count("/") > 1 else name

@@ -26,7 +26,7 @@ else:
     pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['TableStream', 'open_table']
+__all__ = []
 
 # %% ../nbs/03_streams.ipynb #a937c1e6
 _BATCH_ROWS = 10_000
@@ -263,7 +263,7 @@ def _delimited_blocks(
         if len(pending.accepted) < rows or pending.in_doubt: continue
         yield _settle(file, pending)
         records.lines.forget(records.next_line)
-        pending = tables._Rows(records, n_columns)
+        pending = tables._Rows(records, n_columns, before=pending.before + len(pending.accepted))
     yield _settle(file, pending)
 
 def _settle(

@@ -541,8 +541,10 @@ class _Rows:
     "The rows of a CSV or TSV file: accepted, held back or rejected."
     def __init__(self,
         records:_Records, # the file, after its header
-        n_columns:int # the number of columns
+        n_columns:int, # the number of columns
+        before:int=0 # good rows of the file before these
         )->None:
+        self.before = before
         self.records = records
         self.n_columns = n_columns
         self.accepted:list[_Record] = []
@@ -700,7 +702,7 @@ def _check_may_skip(
     "Check that broken rows are to be left out; `DataError` if they are not."
     if file.skip_bad_rows: return
     record = rows.rejected[0]
-    number = 1 + sum(accepted.first < record.first for accepted in rows.accepted)
+    number = 1 + rows.before + sum(accepted.first < record.first for accepted in rows.accepted)
     where = f"{file.where}, row {number} (starts on line {record.first + 1})"
     is_long = record.end - record.first > 1
     is_quoting = is_long or not record.cells
@@ -1129,7 +1131,7 @@ def _needs_quotes(
     return any(isinstance(cell, str) and "\r" in cell for column in columns for cell in column)
 
 def _write_jsonl(table:pd.DataFrame, path:Path)->None:
-    table.reset_index(drop=True).to_json(path, orient="records", lines=True, force_ascii=False)
+    table.reset_index(drop=True).to_json(path, orient="records", lines=True, force_ascii=False, double_precision=15)
 
 def _write_parquet(
     table:pd.DataFrame, # any table

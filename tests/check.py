@@ -196,7 +196,7 @@ AFTER = [
 def main(words):
     "Run the checks whose names hold one of the words; all of them if there are none."
     counts = []
-    for steps, abreast in ((BEFORE, 1), (list(notebook_steps()), ABREAST), (AFTER, 1)):
+    for steps, abreast in ((BEFORE, 1), (list(notebook_steps()), ABREAST), (AFTER, ABREAST)):
         chosen = [(name, work) for name, work in steps if not words or any(word in name for word in words)]
         with ThreadPoolExecutor(abreast) as pool:
             futures = [pool.submit(step, name, work) for name, work in chosen]
