@@ -25,7 +25,7 @@ from .articles import _choose_columns, _describe_columns, _read_texts
 from .core import _MADE_BY, DataError, OutputError, _LazyModule
 from .detector import _NO_LETTERS, Detector, Verdict
 from .files import _catch_write_errors, _is_ours, new_file, read_json, sha256, write_json
-from .runtime import notify, versions
+from .runtime import _installed_version, notify, versions
 from .streams import TableStream, open_table
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _fingerprint(
     )->dict[str, Any]: # names and values that can be written as JSON
     "Describe all that decides the result."
     file = {"file": stream.path.name, "file_sha256": sha256(stream.path), "rows": stream.rows}
-    return {**file, "columns": names, "reading": settings, **detector.fingerprint(), "version": versions()[_MADE_BY]}
+    packages = versions() | {name: _installed_version(name) for name in ("onnxruntime", "ftfy", "regex")}
+    return {**file, "columns": names, "reading": settings, **detector.fingerprint(), "versions": packages}
 
 # %% ../nbs/29_scoring.ipynb #1b64d531
 def _predict_rest(
@@ -276,7 +277,7 @@ _FINGERPRINT_WORDS = {
     "model": "model",
     "threshold": "threshold",
     "error_rate": "error rate",
-    "version": "version of fakenews_nb"}
+    "versions": "version of a package"}
 
 def _check_may_discard(
     earlier:dict[str, Any], # the fingerprint of the parts
