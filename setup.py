@@ -34,7 +34,7 @@ setup(
     include_package_data=True,
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "excel": cfg["excel_requirements"].split()},
+    extras_require={name: cfg[f"{name}_requirements"].split() for name in ("dev", "excel", "openvino", "ray", "serve")},
     entry_points={
         "console_scripts": cfg["console_scripts"].split("\n"),
         "nbdev": [f'{cfg["lib_name"]}={cfg["lib_name"]}._modidx:d'],

@@ -33,6 +33,7 @@ THROUGHPUT = 192 # articles
 SECONDS = 2. # that a latency is measured for, at least
 LEAST_CALLS = 5
 RESULTS = Path(__file__).parent/"results"/"serving.json"
+FOLDERS = ("pytorch", "fp32", "int8", "openvino_bf16", "openvino_int8")
 FAKENEWS = Path(sys.executable).parent/"fakenews"
 
 
@@ -122,8 +123,10 @@ SIDES = {
     "pipeline": pipeline_side,
     "Trainer.predict, static padding": trainer_side,
     "Detector, PyTorch": detector_side("pytorch"),
-    "Detector, ONNX fp32": detector_side("fp32"),
-    "Detector, ONNX int8": detector_side("int8"),
+    "Detector, onnxruntime fp32": detector_side("fp32"),
+    "Detector, onnxruntime int8": detector_side("int8"),
+    "Detector, OpenVINO bf16": detector_side("openvino_bf16"),
+    "Detector, OpenVINO int8": detector_side("openvino_int8"),
     "LinearSVC": linear_side}
 
 
@@ -182,8 +185,9 @@ def cold_starts(folders, rounds):
     commands = {
         "pipeline": [sys.executable, "-c", with_pipeline, str(folders["pytorch"]), text],
         "fakenews predict, PyTorch": [str(FAKENEWS), "predict", str(folders["pytorch"]), text],
-        "fakenews predict, ONNX fp32": [str(FAKENEWS), "predict", str(folders["fp32"]), text],
-        "fakenews predict, ONNX int8": [str(FAKENEWS), "predict", str(folders["int8"]), text]}
+        "fakenews predict, onnxruntime fp32": [str(FAKENEWS), "predict", str(folders["fp32"]), text],
+        "fakenews predict, onnxruntime int8": [str(FAKENEWS), "predict", str(folders["int8"]), text],
+        "fakenews predict, OpenVINO int8": [str(FAKENEWS), "predict", str(folders["openvino_int8"]), text]}
     seconds = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
@@ -225,13 +229,16 @@ def main():
 
 def compare(args, folder):
     "Make the models and the texts, measure all sides in turn, print and store the tables."
-    from fakenews_nb import export_onnx, load_articles
+    from fakenews_nb import export_model, load_articles
     from fakenews_nb.runtime import this_machine, versions
     articles = load_articles(args.articles, path=args.path).sample(frac=1, random_state=0)
     make_model(folder/"pytorch", args.tokenizer)
     add_abstention(folder/"pytorch", articles.tail(300))
-    export_onnx(folder/"pytorch", folder/"fp32")
-    export_onnx(folder/"pytorch", folder/"int8", int8=True, articles=articles.tail(20))
+    export_model(folder/"pytorch", folder/"fp32")
+    few = {"int8": True, "articles": articles.tail(20)}
+    export_model(folder/"pytorch", folder/"int8", **few)
+    export_model(folder/"pytorch", folder/"openvino_bf16", engine="openvino")
+    export_model(folder/"pytorch", folder/"openvino_int8", engine="openvino", calibration=articles.tail(300), **few)
     (folder/"texts.json").write_text(json.dumps(cut_texts(articles, args.tokenizer)))
     articles.head(THROUGHPUT).to_parquet(folder/"articles.parquet")
     articles.iloc[THROUGHPUT:].to_parquet(folder/"train.parquet")
@@ -244,7 +251,7 @@ def compare(args, folder):
                 throughput.append({"side": side, "threads": threads, "articles_per_second": result["throughput"]})
                 memory.append({"side": side, "threads": threads, "megabytes": result["megabytes"]})
                 print(f"{side}, {threads} threads: {result['throughput']:.1f} articles a second", file=sys.stderr)
-    folders = {name: folder/name for name in ("pytorch", "fp32", "int8")}
+    folders = {name: folder/name for name in FOLDERS}
     starts = cold_starts(folders, max(5, args.rounds))
     tables = {
         "latency in ms": latency_table(latency),

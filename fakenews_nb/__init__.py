@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .evaluation import compare as compare
     from .evaluation import evaluate_predictions as evaluate_predictions
     from .evaluation import predict as predict
-    from .export import export_onnx as export_onnx
+    from .export import export_model as export_model
     from .scoring import predict_file as predict_file
     from .splits import load_prepared as load_prepared
     from .splits import prepare as prepare
@@ -56,7 +56,7 @@ _MODULE_OF = {
     "error_report": "error_analysis",
     "finish_run": "error_analysis",
     "transfer_matrix": "transfer",
-    "export_onnx": "export",
+    "export_model": "export",
     "Detector": "detector",
     "predict_file": "scoring",
 }

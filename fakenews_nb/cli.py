@@ -596,31 +596,35 @@ _MEGABYTE = 1e6
 
 @app.command("export", epilog="Examples:\n\nfakenews export runs/first --out detector\n\n"
     "fakenews export runs/first --out small --int8\n\n"
+    "fakenews export runs/first --out fast --int8 --engine openvino\n\n"
     "fakenews export downloaded-model --data prepared --out small --int8")
 @_guarded
 def _export_command(
     model:Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or model folder.")],
-    out:Annotated[Path, typer.Option(help="ONNX folder to write.")],
+    out:Annotated[Path, typer.Option(help="Exported folder to write.")],
     int8:Annotated[bool, typer.Option("--int8",
         help="Store the weights as 8-bit integers: about a quarter of the size, and faster; a few predictions change."
         )]=False,
+    engine:Annotated[str, typer.Option(
+        help="What runs the exported model: onnxruntime, or openvino, which is larger and faster.")]="onnxruntime",
     data:Annotated[Path|None, typer.Option(
-        help="Prepared folder on whose test articles PyTorch and ONNX are compared "
+        help="Prepared folder on whose test articles the exported model is compared with PyTorch "
              "(default: the one that the run was trained on).")]=None,
     overwrite:_Overwrite=False
     )->None:
-    "Export a fine-tuned model as an ONNX folder, and measure what changes."
+    "Export a fine-tuned model to predict without torch, and measure what changes."
     from fakenews_nb.cleaning import Rule
-    from fakenews_nb.export import export_onnx
+    from fakenews_nb.export import export_model
     from fakenews_nb.splits import load_prepared
-    settings:dict[str, Any] = {"int8": int8, "overwrite": overwrite}
+    settings:dict[str, Any] = {"int8": int8, "engine": engine, "overwrite": overwrite}
     data = data or _data_of_run(model)
     if data is not None:
         dataset, manifest = load_prepared(data)
         settings["articles"] = dataset["test"].to_pandas()
+        settings["calibration"] = dataset["train"].to_pandas()
         settings["cleaned_by"] = tuple(Rule(**rule) for rule in manifest["rules"])
-    about = export_onnx(model, out, **settings)
-    print(f"{out}: {about['bytes']/_MEGABYTE:.1f} MB, {about['precision']}")
+    about = export_model(model, out, **settings)
+    print(f"{out}: {about['bytes']/_MEGABYTE:.1f} MB, {about['engine']} {about['precision']}")
     comparison = about.get("comparison")
     if comparison is None:
         notify("not compared on articles: name a prepared folder with --data to do so")

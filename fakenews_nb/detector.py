@@ -71,10 +71,10 @@ class Detector:
 
     @classmethod
     def load(cls,
-        folder:str|Path, # a model folder, PyTorch or ONNX, or a run folder that holds one
+        folder:str|Path, # a model folder, PyTorch or exported, or a run folder that holds one
         threshold:float=.5, # probability of fake at which, or above, the verdict is fake, see choose_threshold
         error_rate:float=.05, # largest fraction of wrong answers, one of ERROR_RATES; holds at a threshold of .5 only
-        threads:int|None=None # threads that compute on a CPU; None: for ONNX all processors, else as torch is set
+        threads:int|None=None # threads that compute on a CPU; None: if exported all processors, else as torch is set
         )->Detector: # ready to predict
         "Load a model folder; `ModelError` if it is damaged, `DataError` if threshold or error rate are out of range."
         if not 0 < threshold <= 1:

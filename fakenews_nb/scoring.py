@@ -120,7 +120,7 @@ def _fingerprint(
     )->dict[str, Any]: # names and values that can be written as JSON
     "Describe all that decides the result."
     file = {"file": stream.path.name, "file_sha256": sha256(stream.path), "rows": stream.rows}
-    packages = versions() | {name: _installed_version(name) for name in ("onnxruntime", "ftfy", "regex")}
+    packages = versions() | {name: _installed_version(name) for name in ("onnxruntime", "openvino", "ftfy", "regex")}
     return {**file, "columns": names, "reading": settings, **detector.fingerprint(), "versions": packages}
 
 # %% ../nbs/29_scoring.ipynb #1b64d531

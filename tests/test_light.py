@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fakenews_nb.detector import Detector
-from fakenews_nb.export import export_onnx
+from fakenews_nb.export import export_model
 
 HEAVY = ("torch", "transformers", "pandas", "scipy", "sklearn", "datasets", "matplotlib", "seaborn", "jinja2",
     "accelerate", "evaluate", "safetensors", "pyarrow", "onnx", "onnxscript", "cleanlab", "kagglehub", "rensa")
@@ -29,7 +29,7 @@ TEXTS = ["The council met on Monday.", "You will not believe what the crooked ag
 def exported(run_folder, prepared, tmp_path_factory):
     "The trained model in int8."
     folder = tmp_path_factory.mktemp("light")/"onnx"
-    export_onnx(run_folder, folder, int8=True, articles=pd.read_parquet(prepared/"test.parquet"))
+    export_model(run_folder, folder, int8=True, articles=pd.read_parquet(prepared/"test.parquet"))
     return folder
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, ONE_THREAD, fakenews
 
-from fakenews_nb.export import export_onnx
+from fakenews_nb.export import export_model
 from fakenews_nb.scoring import _BATCH_ROWS
 from fakenews_nb.tables import read_table
 
@@ -22,9 +22,9 @@ COLUMNS = ["predicted_label", "predicted_probability", "predicted_abstain", "pre
 
 @pytest.fixture(scope="module")
 def exported(run_folder, tmp_path_factory):
-    "The trained model as an ONNX folder."
+    "The trained model as an exported folder."
     folder = tmp_path_factory.mktemp("scoring")/"onnx"
-    export_onnx(run_folder, folder)
+    export_model(run_folder, folder)
     return folder
 
 
