@@ -175,7 +175,7 @@ def _logit_difference(
     ids = [rng.integers(0, len(tokenizer), length).tolist() for length in lengths]
     engine = inference._open_onnxruntime(file, _cpu_count())
     expected = models.predict_logits(model, tokenizer, ids, progress=False)
-    difference = float(np.abs(inference._run_engine(engine, ids, progress=False).logits - expected).max())
+    difference = float(np.abs(inference._run_engine(engine, ids, longest, progress=False).logits - expected).max())
     if difference <= _TOLERANCE: return difference
     raise ModelError(f"the exported model differs from PyTorch by {difference:.2g} in a logit", where=file.parent,
         fix="this is a bug of the exporter for this architecture: please report it")
@@ -234,7 +234,7 @@ def _quantize_for_openvino(
     drawn = articles.sample(min(_CALIBRATION_ARTICLES, len(articles)), random_state=0)
     texts = TextPipeline.load(source).texts(drawn, cleaned_by)
     ids = inference.load_model(source).encode(texts).ids
-    batches = [inference._padded([text_ids]) for text_ids in ids]
+    batches = [inference._padded([text_ids], len(text_ids)) for text_ids in ids]
     notify(f"calibrating int8 on {len(batches):,} training articles")
     model = openvino.Core().read_model(file)
     with _quiet(), _without_output():

@@ -5,6 +5,7 @@
 # %% ../nbs/18_inference.ipynb #280632ea
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -196,6 +197,8 @@ class _Engine:
     "What computes an exported model; several threads may call it at once."
     compute:Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]] # inputs by name -> logits and embeddings
     hidden_size:int # length of an embedding
+    batch_tokens:int=_MICRO_BATCH_TOKENS # largest batch, padding included; larger ones are no faster
+    multiple:int=1 # texts are padded to a multiple of as many tokens
 
 _SLOW_FUSIONS = ["SkipLayerNormFusion"] # on a CPU, the fused operator of onnxruntime 1.32 is the slower one
 
@@ -226,7 +229,7 @@ def _open_openvino(
         )->list[np.ndarray]: # logits and embeddings
         results = model.create_infer_request().infer(inputs)
         return [results[output] for output in model.outputs]
-    return _Engine(compute, model.outputs[1].partial_shape[1].get_length())
+    return _Engine(compute, model.outputs[1].partial_shape[1].get_length(), batch_tokens=2048, multiple=32)
 
 _ENGINES = {"onnxruntime": _open_onnxruntime, "openvino": _open_openvino}
 
@@ -258,41 +261,45 @@ class _ExportedModel:
         progress:bool=True # see TextModel.run
         )->ModelOutputs: # see TextModel.run
         "Compute logits and embeddings."
-        return _run_engine(self.engine, ids, progress)
+        return _run_engine(self.engine, ids, self.max_length, progress)
 
 def _run_engine(
     engine:_Engine, # with an exported model
     ids:list[list[int]], # token ids of each text
+    max_length:int, # tokens of the longest text that the model reads
     progress:bool=True # show a progress bar after two seconds
     )->ModelOutputs: # in the order of ids
     "Run texts through an exported model, batched by length."
     logits = np.zeros((len(ids), len(ID2LABEL)), dtype=np.float32)
     embeddings = np.zeros((len(ids), engine.hidden_size), dtype=np.float32)
     with _progress_bar(len(ids), progress) as bar:
-        for rows in _length_batches(ids):
-            logits[rows], embeddings[rows] = engine.compute(_padded([ids[row] for row in rows]))
+        for rows, length in _length_batches(ids, engine.batch_tokens, engine.multiple, max_length):
+            logits[rows], embeddings[rows] = engine.compute(_padded([ids[row] for row in rows], length))
             bar.update(len(rows))
     return ModelOutputs(logits, embeddings)
 
 def _length_batches(
     ids:list[list[int]], # token ids of each text
-    tokens:int=_MICRO_BATCH_TOKENS # maximum size of a batch, padding included; a longer text is a batch of its own
-    )->Iterator[list[int]]: # rows of ids; each row occurs once
+    batch_tokens:int, # maximum size of a batch, padding included; a longer text is a batch of its own
+    multiple:int, # a batch is padded to a multiple of as many tokens
+    max_length:int # but to no more than these
+    )->Iterator[tuple[list[int], int]]: # rows of ids, and the length to pad them to; each row occurs once
     "Divide texts into batches of similar length, the longest first."
     longest_first = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
     start = 0
     while start < len(longest_first):
         longest = max(1, len(ids[longest_first[start]]))
-        end = start + max(1, tokens//longest)
-        yield longest_first[start:end]
+        length = max(longest, min(max_length, math.ceil(longest/multiple)*multiple))
+        end = start + max(1, batch_tokens//length)
+        yield longest_first[start:end], length
         start = end
 
 def _padded(
-    ids:list[list[int]] # token ids of the texts of a batch
+    ids:list[list[int]], # token ids of the texts of a batch
+    length:int # tokens to pad them to
     )->dict[str, np.ndarray]: # input_ids and attention_mask, int64, of shape (texts, tokens)
-    "Pad a batch to its longest text."
-    longest = max(map(len, ids))
-    input_ids = np.zeros((len(ids), longest), dtype=np.int64)
+    "Pad a batch."
+    input_ids = np.zeros((len(ids), length), dtype=np.int64)
     attention_mask = np.zeros_like(input_ids)
     for row, text_ids in enumerate(ids):
         input_ids[row, :len(text_ids)] = text_ids
@@ -328,7 +335,7 @@ def load_model(
     folder:str|Path, # a model folder, or a run folder that holds one
     *,
     threads:int|None=None, # threads that compute on a CPU; None: for an exported model all processors, else as torch is set
-    batch_size:int=32, # texts per batch of a PyTorch model; an exported model makes batches of 4,096 tokens
+    batch_size:int=32, # texts per batch of a PyTorch model; an exported model has its own batches
     precision:str="fp32" # precision of a PyTorch model, see models.predict_logits; an exported model has its own
     )->TextModel: # ready to encode texts and run
     "Load a model folder of either kind; `ModelError` if it is damaged or holds no fake-news classifier."
