@@ -120,8 +120,11 @@ def _fingerprint(
     )->dict[str, Any]: # names and values that can be written as JSON
     "Describe all that decides the result."
     file = {"file": stream.path.name, "file_sha256": sha256(stream.path), "rows": stream.rows}
-    packages = versions() | {name: _installed_version(name) for name in ("onnxruntime", "openvino", "ftfy", "regex")}
-    return {**file, "columns": names, "reading": settings, **detector.fingerprint(), "versions": packages}
+    return {**file, "columns": names, "reading": settings, **detector.fingerprint(), "versions": _versions()}
+
+def _versions()->dict[str, Any]: # package -> version
+    "Name the versions that decide the results."
+    return versions() | {name: _installed_version(name) for name in ("onnxruntime", "openvino", "ftfy", "regex")}
 
 # %% ../nbs/29_scoring.ipynb #1b64d531
 def _predict_rest(

@@ -1,0 +1,126 @@
+"A Ray job over a folder: a worker is killed, then the whole job, and each row is predicted once."
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import COMMAND, ONE_THREAD, fakenews
+
+pytest.importorskip("ray")
+FILES = 20
+ROWS = 400 # per file
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder, tmp_path_factory):
+    "The trained model, exported."
+    from fakenews_nb.export import export_model
+    folder = tmp_path_factory.mktemp("cluster")/"exported"
+    export_model(run_folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(prepared, tmp_path_factory):
+    "A folder of Parquet files with other columns, too."
+    folder = tmp_path_factory.mktemp("cluster")/"articles"
+    folder.mkdir()
+    articles = pd.read_parquet(prepared/"train.parquet")[["title", "text"]]
+    for number in range(FILES):
+        part = articles.sample(ROWS, replace=True, random_state=number).reset_index(drop=True)
+        part["key"] = [f"{number}-{row}" for row in range(ROWS)]
+        part["views"] = range(ROWS)
+        part.to_parquet(folder/f"{number:02d}.parquet")
+    return folder
+
+
+def arguments(exported, source, out):
+    "The command line of the job."
+    return ["predict", exported, "--file", source, "--out", out, "--ray", "local", "--id-column", "key"]
+
+
+def start(exported, source, out):
+    "Start the job in a session of its own, so that all its processes can be found."
+    command = [str(COMMAND), *map(str, arguments(exported, source, out))]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ONE_THREAD)
+
+
+def rows_written(out):
+    "Rows of the files that are complete."
+    return sum(len(pd.read_parquet(path)) for path in out.glob("*.parquet")) if out.exists() else 0
+
+
+def wait_for_rows(job, out):
+    "Wait until some rows are written, but not all."
+    end = time.monotonic() + 240
+    while time.monotonic() < end:
+        assert job.poll() is None, "the job ended before it could be disturbed"
+        try:
+            if rows_written(out): return
+        except (OSError, ValueError): pass # a file that is being written
+        time.sleep(.1)
+    raise AssertionError("no rows were written")
+
+
+def workers():
+    "Process ids of the actors that predict."
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit(): continue
+        try: command = (entry/"cmdline").read_bytes()
+        except OSError: continue
+        if command.startswith(b"ray::") and b"Worker" in command: found.append(int(entry.name))
+    return found
+
+
+def check(source, out):
+    "Each row of the source stands in the output once, with its own columns and a verdict."
+    given = pd.read_parquet(source).set_index("key").sort_index()
+    predicted = pd.read_parquet(sorted(out.glob("*.parquet"))).set_index("key").sort_index()
+    assert predicted.index.is_unique
+    assert predicted.index.equals(given.index)
+    assert predicted[list(given)].equals(given)
+    assert set(predicted.predicted_label) <= {"fake", "real"}
+
+
+def test_a_killed_worker_loses_and_doubles_no_row(exported, source, tmp_path):
+    out = tmp_path/"out"
+    job = start(exported, source, out)
+    wait_for_rows(job, out)
+    killed = workers()
+    assert killed, "no worker was found"
+    os.kill(killed[0], signal.SIGKILL)
+    _, messages = job.communicate(timeout=400)
+    assert job.returncode == 0, messages
+    check(source, out)
+    assert json.loads((out/"_fakenews.json").read_text())["finished"]
+    assert not (out/"_checkpoint").exists()
+    _, messages = fakenews(*arguments(exported, source, out), code=2)
+    assert "finished prediction" in messages
+
+
+def test_a_killed_job_goes_on(exported, source, tmp_path):
+    out = tmp_path/"out"
+    job = start(exported, source, out)
+    wait_for_rows(job, out)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    subprocess.run(["pkill", "-9", "-f", "ray::|raylet|gcs_server"], check=False)
+    assert rows_written(out) < FILES*ROWS
+    _, messages = fakenews(*arguments(exported, source, out), "--threshold", ".7", code=2)
+    assert "unfinished prediction with another" in messages
+    _, messages = fakenews(*arguments(exported, source, out))
+    assert "continues after" in messages
+    check(source, out)
+
+
+def test_ids_must_be_different(exported, source, tmp_path):
+    _, messages = fakenews("predict", exported, "--file", source, "--out", tmp_path/"out", "--ray", "local",
+        "--id-column", "views", code=2)
+    assert "stands in" in messages
+    _, messages = fakenews("predict", exported, "--file", source, "--out", tmp_path/"out", "--ray", "local", code=2)
+    assert "no column 'id'" in messages

@@ -1,0 +1,108 @@
+"A model is pushed to a stand-in of the Hugging Face Hub: what arrives, and what does not."
+import base64
+import json
+import os
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+from conftest import COMMAND
+
+
+class StandIn(BaseHTTPRequestHandler):
+    "Answers the requests of one upload, and keeps what arrives."
+    received: dict
+    def do_GET(self): self.answer({"id": "anna/detector", "sha": "0"*40, "private": True})
+
+    def do_POST(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if self.path.endswith("/api/repos/create"):
+            self.received["created"] = json.loads(body)
+            self.answer({"url": "http://hub.test/anna/detector", "name": "anna/detector"})
+        elif "/preupload/" in self.path:
+            files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]]
+            self.answer({"files": files})
+        elif "/commit/" in self.path:
+            lines = [json.loads(line) for line in body.splitlines()]
+            files = [line["value"] for line in lines if line["key"] == "file"]
+            self.received["files"] = {file["path"]: base64.b64decode(file["content"]) for file in files}
+            self.answer({"commitUrl": "http://hub.test/c/0", "commitOid": "0"*40, "hookOutput": ""})
+        else: self.answer({}, 404)
+
+    def answer(self, content, status=200):
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_): pass
+
+
+@pytest.fixture
+def hub():
+    "The stand-in; gives its address and what it received."
+    received = {}
+    handler = type("Handler", (StandIn,), {"received": received})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", received
+    server.shutdown()
+
+
+def push(address, *arguments, **variables):
+    "Run `fakenews push` against the stand-in."
+    hub = {"HF_ENDPOINT": address, "HF_TOKEN": "hf_token", "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    env = {**os.environ, **hub, **variables}
+    command = [str(COMMAND), "push", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
+
+
+def test_pushes_the_model_and_nothing_else(run_folder, hub, prepared):
+    address, received = hub
+    done = push(address, run_folder, "anna/detector", "--license", "apache-2.0")
+    assert done.returncode == 0, done.stderr
+    assert received["created"]["private"] is True
+    files = received["files"]
+    assert {"config.json", "model.safetensors", "tokenizer.json", "text_pipeline.json", "README.md"} <= set(files)
+    assert not [name for name in files if "checkpoint" in name or name.endswith((".parquet", ".bin", ".pt", ".html"))]
+    head = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
+    assert head["license"] == "apache-2.0"
+    assert head["model-index"][0]["results"]
+    everything = b"\n".join(content for name, content in files.items() if name != "tokenizer.json")
+    assert str(run_folder).encode() not in everything
+    assert str(prepared).encode() not in everything
+    assert (run_folder/"model"/"README.md").read_bytes() != files["README.md"] # the license is in the upload only
+
+
+def test_pushes_an_exported_folder(run_folder, hub, tmp_path):
+    from fakenews_nb.export import export_model
+    address, received = hub
+    export_model(run_folder, tmp_path/"exported")
+    (tmp_path/"exported"/"training_articles.csv").write_text("a text of training")
+    done = push(address, tmp_path/"exported", "anna/detector", "--public")
+    assert done.returncode == 0, done.stderr
+    assert "not uploaded: training_articles.csv" in done.stderr
+    assert "states no license" in done.stderr
+    assert received["created"].get("private") is not True
+    assert {"model.onnx", "detector.json", "requirements.txt", "README.md"} <= set(received["files"])
+    assert "training_articles.csv" not in received["files"]
+
+
+def test_an_unreachable_hub_is_an_error(run_folder):
+    done = push("http://127.0.0.1:9", run_folder, "anna/detector")
+    assert done.returncode == 2
+    assert "the Hub did not take the model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_login(run_folder, hub, tmp_path):
+    done = push(hub[0], run_folder, "anna/detector", HF_HOME=str(tmp_path), HF_TOKEN="")
+    assert done.returncode == 2
+    assert "logged in" in done.stderr
+    assert "Traceback" not in done.stderr
