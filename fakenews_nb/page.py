@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,10 @@ _EXAMPLES = [
     ["You will not believe this", "The crooked water board is hiding the truth from the people of Harborview! "
         "Share this before they delete it. Officials in Corvale declined to comment."]]
 _CSS = "footer {display: none !important} .prose h2 {margin-top: 0}"
+_COLORS = {"for fake": "#d55e00", "for real": "#0072b2"} # told apart by color-blind readers, too
+_LITTLE = .1 # of the strongest sentence: weaker ones get no color
 _TOP_SENTENCES = 5
+_HOUR = 3600 # seconds
 
 def make_page(
     detector:Detector, # see Detector.load
@@ -97,7 +101,8 @@ def make_page(
     )->Blocks: # for gradio.mount_gradio_app, or with a method launch
     "Build the web page of a detector."
     import gradio
-    with gradio.Blocks(title="Fake-news detector", analytics_enabled=False) as page:
+    removed = {"delete_cache": (_HOUR, _HOUR)} # look each hour, and remove files that are older than an hour
+    with gradio.Blocks(title="Fake-news detector", analytics_enabled=False, **removed) as page:
         gradio.Markdown("# Does this read like fake news?\n\nA model compares the style of an article with the articles "
             "that it was trained on. It does not check facts.")
         with gradio.Tab("Article"): _article_tab(detector)
@@ -125,24 +130,23 @@ def _article_tab(
             gradio.Examples(_EXAMPLES, [title, text], label="Invented examples", cache_examples=False)
         with gradio.Column():
             words = gradio.Markdown("The verdict appears here.")
-            highlighted = gradio.HighlightedText(label="What each sentence speaks for: + for fake, − for real",
-                show_legend=True, combine_adjacent=False, visible=False)
-            table = gradio.Dataframe(headers=["sentence", "speaks for", "change of log-odds"],
-                datatype=["str", "str", "number"], label="The sentences that weighed most", wrap=True,
-                interactive=False, visible=False)
+            highlighted = gradio.HighlightedText(label="What the sentences speak for", show_legend=True,
+                combine_adjacent=False, color_map=_COLORS, visible=False)
+            strongest = gradio.Textbox(label="The sentences that weighed most, and how much each changes the log-odds of "
+                "fake", interactive=False, visible=False)
     def answer(
         title:str|None, # as typed
         text:str|None # as typed
         )->tuple[Any, ...]: # values of the three outputs
         return _answer(detector, title or "", text or "")
-    outputs = [words, highlighted, table]
+    outputs = [words, highlighted, strongest]
     for event in (button.click, title.submit): event(answer, [title, text], outputs, api_visibility="private")
 
 def _answer(
     detector:Detector, # predicts
     title:str, # as typed
     text:str # as typed
-    )->tuple[Any, ...]: # values of the verdict, the highlighted text and the table
+    )->tuple[Any, ...]: # values of the verdict, the highlighted text and the strongest sentences
     "Predict one article for the page."
     import gradio
     hidden = gradio.update(visible=False)
@@ -151,11 +155,19 @@ def _answer(
     weighted = _sentence_weights(detector, title, text)
     words = _in_words(verdict, detector)
     if len(weighted) < 2: return words, hidden, hidden
-    largest = max(abs(weight) for _, weight in weighted) or 1
-    colored = [(part + " ", weight/largest) for part, weight in weighted]
-    most = sorted(weighted, key=lambda pair: -abs(pair[1]))[:_TOP_SENTENCES]
-    rows = [[part, "fake" if weight > 0 else "real", round(weight, 2)] for part, weight in most]
-    return words, gradio.update(value=colored, visible=True), gradio.update(value=rows, visible=True)
+    largest = max(abs(weight) for _, weight in weighted)
+    colored = [(part + " ", _direction(weight, largest)) for part, weight in weighted]
+    strongest = sorted(weighted, key=lambda pair: -abs(pair[1]))[:_TOP_SENTENCES]
+    lines = [f"{weight:+.2f}  {part}" for part, weight in strongest]
+    return words, gradio.update(value=colored, visible=True), gradio.update(value="\n".join(lines), visible=True)
+
+def _direction(
+    weight:float, # of a sentence
+    largest:float # absolute weight of the strongest sentence
+    )->str|None: # a key of _COLORS, or None if the sentence weighs little
+    "Name what a sentence speaks for."
+    if abs(weight) <= _LITTLE*largest: return None
+    return "for fake" if weight > 0 else "for real"
 
 # %% ../nbs/31_page.ipynb #08024be1
 _TABLE_FILES = [".csv", ".tsv", ".jsonl", ".parquet", ".xlsx"]
@@ -167,21 +179,32 @@ def _file_tab(
     "Fill the tab for a file."
     import gradio
     gradio.Markdown(f"A table of up to {max_file_rows:,} articles, with a column `title`, `text` or both. "
-        "You get it back as CSV with a verdict for each row. It is not kept.")
+        "You get it back as CSV with a verdict for each row. Both files are removed within two hours.")
     given = gradio.File(label="Table of articles", file_types=_TABLE_FILES, type="filepath")
+    with gradio.Accordion("Other column names", open=False):
+        title_column = gradio.Textbox(label="Column of headlines", placeholder="title", max_length=200)
+        text_column = gradio.Textbox(label="Column of bodies", placeholder="text", max_length=200)
     button = gradio.Button("Predict the file", variant="primary")
     message = gradio.Textbox(label="Result", visible=False, interactive=False)
     download = gradio.File(label="With verdicts", visible=False, interactive=False)
     def answer(
-        path:str|None # of the file, or None
-        )->tuple[Any, Any]: # values of the message and the download
-        return _answer_file(detector, path, max_file_rows)
-    button.click(answer, given, [message, download], api_visibility="private")
+        path:str|None, # of the file, or None
+        title_column:str|None, # as typed; None or empty: none was named
+        text_column:str|None # as typed; None or empty: none was named
+        )->Iterator[tuple[Any, Any]]: # values of the message and the download, once
+        typed = {"title": title_column or "", "text": text_column or ""}
+        named = {name: column.strip() or None for name, column in typed.items()}
+        columns = named if any(named.values()) else None
+        with tempfile.TemporaryDirectory(prefix="fakenews-") as folder: # removed when Gradio has copied the file
+            yield _answer_file(detector, path, Path(folder), max_file_rows, columns)
+    button.click(answer, [given, title_column, text_column], [message, download], api_visibility="private")
 
 def _answer_file(
     detector:Detector, # predicts
     path:str|None, # the file that was dropped, or None
-    max_file_rows:int # see make_page
+    folder:Path, # for the file with verdicts
+    max_file_rows:int, # see make_page
+    columns:dict[str, str|None]|None=None # our column name -> the file's; None: our names
     )->tuple[Any, Any]: # values of the message and the download
     "Predict a file for the page."
     import gradio
@@ -190,23 +213,24 @@ def _answer_file(
         )->tuple[Any, Any]:
         return gradio.update(value=text, visible=True), gradio.update(value=None, visible=False)
     if path is None: return say("Please choose a file first.")
-    out = Path(tempfile.mkdtemp(prefix="fakenews-"))/f"{Path(path).stem}-verdicts.csv"
+    out = folder/f"{Path(path).stem}-verdicts.csv"
     try:
         stream = open_table(path)
         if stream.rows > max_file_rows:
             return say(f"The file has {stream.rows:,} rows; this page predicts at most {max_file_rows:,}. "
                 "For a larger file, use the command fakenews predict --file.")
-        rows = predict_file(detector, path, out)
-    except FakeNewsError as error:
-        return say(_without_path(str(error), path))
+        rows = predict_file(detector, path, out, columns=columns)
+    except FakeNewsError as error: return say(_for_visitors(error, path))
     return gradio.update(value=f"{rows:,} articles predicted.", visible=True), gradio.update(value=str(out), visible=True)
 
-def _without_path(
-    message:str, # of an error
+def _for_visitors(
+    error:FakeNewsError, # about a file
     path:str # of the file on this machine
-    )->str: # the message with the file's name alone
-    "Hide from a visitor where files are kept."
-    return message.replace(path, Path(path).name)
+    )->str: # the message without paths of this machine, and without options of the command line
+    "Phrase an error for somebody who sees the page only."
+    where = f"\nWhere: {error.where}" if error.where else ""
+    message = f"The file cannot be predicted: {error.what}{where}".replace(path, Path(path).name)
+    return message + "\nIf the columns have other names, name them above. The command fakenews predict has more options."
 
 # %% ../nbs/31_page.ipynb #5ecedcf6
 _NOT = """

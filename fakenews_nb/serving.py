@@ -349,8 +349,8 @@ def _mount_page(
     _require("gradio")
     import gradio
     size = f"{limits.megabytes:g}mb"
-    gradio.mount_gradio_app(app, make_page(detector, limits.file_rows), path="", max_file_size=size, ssr_mode=False,
-        enable_monitoring=False, run_history=False, pwa=False, mcp_server=False, **_look())
+    gradio.mount_gradio_app(app, make_page(detector, limits.file_rows), path="", max_file_size=size, show_error=False,
+        ssr_mode=False, enable_monitoring=False, run_history=False, pwa=False, mcp_server=False, **_look())
 
 def _require(
     *names:str # packages

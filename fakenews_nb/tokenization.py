@@ -63,8 +63,17 @@ def _join_parts(
     "Join a title and a body with a blank."
     parts = [_cell_text(title), _cell_text(body)]
     present = [part for part in parts if part is not None]
-    if missing_parts == "empty": return " ".join(present) if len(present) == 2 else ""
-    return " ".join(part for part in present if part and not part.isspace())
+    if missing_parts == "empty" and len(present) < 2: return ""
+    if missing_parts == "keep": present = [part for part in present if part and not part.isspace()]
+    return _encodable(" ".join(present))
+
+def _encodable(
+    text:str # any text
+    )->str: # the same, but for a question mark in place of each half of a surrogate pair, which no tokenizer takes
+    "Make sure that a text can be encoded as UTF-8."
+    try: text.encode()
+    except UnicodeEncodeError: return text.encode("utf-8", "replace").decode()
+    return text
 
 # %% ../nbs/13_tokenization.ipynb #5cc788fc
 _PIPELINE_FILE = "text_pipeline.json"
