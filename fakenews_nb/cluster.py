@@ -40,6 +40,8 @@ __all__ = ['predict_folder']
 # %% ../nbs/30_cluster.ipynb #47dba315
 _JOB_FILE = "_fakenews.json" # readers of Parquet folders skip names that begin with an underscore
 _BATCH_ROWS = 256
+_FOR_RAY = 2 # processors that Ray counts for reading and for the checkpoint; without them, a job would wait for ever
+_BLOCK_BYTES = 4*2**20 # articles that are written together, which takes a processor a minute or so
 
 def predict_folder(
     model_folder:str|Path, # a model folder, or a run folder that holds one; best an exported one
@@ -59,11 +61,10 @@ def predict_folder(
     names = _find_columns(given, id_column, columns)
     job = _Job(id_column, names, threshold, error_rate)
     _claim(wanted, given, job, detector)
-    with _cluster(address):
-        rows = given.rows()
-        _check_ids(given, id_column, "the source")
-        _run(job, _pack(detector), given, wanted)
-        _check_result(given, wanted, id_column)
+    rows = given.rows()
+    _check_ids(given, id_column, "the source")
+    with _cluster(address): _run(job, _pack(detector), given, wanted)
+    _check_result(given, wanted, id_column)
     wanted.write_json(_JOB_FILE, wanted.read_json(_JOB_FILE) | {"finished": True})
     wanted.delete(_CHECKPOINT)
     return rows
@@ -206,14 +207,14 @@ def _check_ids(
     which:str # the folder in words
     )->None:
     "Check that no id is missing or occurs twice; `DataError` names one that does."
-    import ray
-    from ray.data.aggregate import Count
-    ids = ray.data.read_parquet([file.path for file in folder.data_files()], columns=[id_column],
-        filesystem=folder.filesystem)
-    counts = ids.groupby(id_column).aggregate(Count(alias_name="rows"))
-    for row in counts.filter(lambda row: row["rows"] > 1 or row[id_column] is None).take(1):
-        raise DataError(f"the id {row[id_column]!r} of {which} stands in {row['rows']:,} rows", where=folder.address,
-            fix="name a column whose values are all different, with --id-column")
+    from pyarrow import compute
+    ids = folder.dataset().to_table(columns=[id_column])[id_column]
+    if not ids.null_count and len(ids.unique()) == len(ids): return
+    counts = compute.value_counts(ids)
+    is_bad = compute.or_kleene(compute.greater(counts.field("counts"), 1), compute.is_null(counts.field("values")))
+    bad = counts.filter(is_bad)[0].as_py()
+    raise DataError(f"the id {bad['values']!r} of {which} stands in {bad['counts']:,} rows", where=folder.address,
+        fix="name a column whose values are all different, with --id-column")
 
 # %% ../nbs/30_cluster.ipynb #2e34ae59
 @contextmanager
@@ -227,7 +228,8 @@ def _cluster(
         yield
         return
     settings:dict[str, Any] = {"address": address}
-    if address == "local": settings |= {"num_cpus": _cpu_count(), "include_dashboard": False}
+    logging.getLogger("ray.data").setLevel(logging.ERROR) # it would log a table every ten seconds
+    if address == "local": settings |= {"num_cpus": _cpu_count() + _FOR_RAY, "include_dashboard": False}
     try: ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ModelError(f"no Ray cluster answers ({_first_line(error)})", where=address,
@@ -247,12 +249,13 @@ def _run(
     context = ray.data.DataContext.get_current().copy()
     context.checkpoint_config = CheckpointConfig(job.id_column, f"{out.address}/{_CHECKPOINT}",
         delete_checkpoint_on_success=False, override_filesystem=out.filesystem)
-    context.execution_options.preserve_order = False
+    context.target_max_block_size = _BLOCK_BYTES
     with ray.data.DataContext.current(context):
-        articles = ray.data.read_parquet([file.path for file in source.data_files()], filesystem=source.filesystem)
-        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        files = [file.path for file in source.data_files()]
+        articles = ray.data.read_parquet(files, filesystem=source.filesystem)
+        workers = max(1, int(ray.cluster_resources().get("CPU", 1)) - _FOR_RAY)
         predicted = articles.map_batches(_Worker, fn_constructor_args=(ray.put(packed), job), batch_format="pyarrow",
-            batch_size=_BATCH_ROWS, compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers))
+            batch_size=_BATCH_ROWS, num_cpus=.5, compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers))
         predicted.write_parquet(out.path, filesystem=out.filesystem)
 
 def _check_result(

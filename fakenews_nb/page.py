@@ -92,6 +92,7 @@ _EXAMPLES = [
 _CSS = "footer {display: none !important} .prose h2 {margin-top: 0}"
 _COLORS = {"for fake": "#d55e00", "for real": "#0072b2"} # told apart by color-blind readers, too
 _LITTLE = .1 # of the strongest sentence: weaker ones get no color
+_NOTHING = .005 # change of the log-odds that is shown as 0.00
 _TOP_SENTENCES = 5
 _HOUR = 3600 # seconds
 
@@ -166,7 +167,7 @@ def _direction(
     largest:float # absolute weight of the strongest sentence
     )->str|None: # a key of _COLORS, or None if the sentence weighs little
     "Name what a sentence speaks for."
-    if abs(weight) <= _LITTLE*largest: return None
+    if abs(weight) <= max(_LITTLE*largest, _NOTHING): return None
     return "for fake" if weight > 0 else "for real"
 
 # %% ../nbs/31_page.ipynb #08024be1
@@ -252,9 +253,10 @@ def _about(
     else:
         lines.append(f"It does not answer where it could not keep an error rate of {detector.error_rate:.1%} "
             f"on {detector.abstention.articles:,} validation articles.")
+    lines.append(_NOT)
     card = detector.folder/_CARD_FILE if detector.folder else None
     if card is not None and card.is_file():
         body = card.read_text(encoding="utf-8")
         if body.startswith("---\n"): body = body.split("\n---\n", 1)[-1]
-        lines += ["", "## Its model card", "", re.sub(r"^#+ ", "### ", body.strip(), flags=re.M)]
-    return "\n".join(lines) + "\n" + _NOT
+        lines += ["## Its model card", "", re.sub(r"^#+ ", "### ", body.strip(), flags=re.M)]
+    return "\n".join(lines)

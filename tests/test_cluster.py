@@ -11,8 +11,8 @@ import pytest
 from conftest import COMMAND, ONE_THREAD, fakenews
 
 pytest.importorskip("ray")
-FILES = 20
-ROWS = 400 # per file
+FILES = 12
+ROWS = 200 # per file
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def source(prepared, tmp_path_factory):
     articles = pd.read_parquet(prepared/"train.parquet")[["title", "text"]]
     for number in range(FILES):
         part = articles.sample(ROWS, replace=True, random_state=number).reset_index(drop=True)
+        part["text"] = part.text.str.repeat(10) # so that there are several blocks
         part["key"] = [f"{number}-{row}" for row in range(ROWS)]
         part["views"] = range(ROWS)
         part.to_parquet(folder/f"{number:02d}.parquet")
@@ -46,7 +47,8 @@ def arguments(exported, source, out):
 def start(exported, source, out):
     "Start the job in a session of its own, so that all its processes can be found."
     command = [str(COMMAND), *map(str, arguments(exported, source, out))]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ONE_THREAD)
+    settings = {"text": True, "env": ONE_THREAD, "start_new_session": True}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **settings)
 
 
 def rows_written(out):
@@ -66,15 +68,25 @@ def wait_for_rows(job, out):
     raise AssertionError("no rows were written")
 
 
-def workers():
-    "Process ids of the actors that predict."
-    found = []
+def processes(job):
+    "The processes that a job has started: id -> command."
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit(): continue
-        try: command = (entry/"cmdline").read_bytes()
-        except OSError: continue
-        if command.startswith(b"ray::") and b"Worker" in command: found.append(int(entry.name))
+        try:
+            if os.getsid(int(entry.name)) == job.pid: found[int(entry.name)] = (entry/"cmdline").read_bytes()
+        except OSError: pass # it has ended meanwhile
     return found
+
+
+def kill_all(job):
+    "Kill a job and all that it has started at once, as a power cut does."
+    started = processes(job)
+    job.kill()
+    for process in started:
+        try: os.kill(process, signal.SIGKILL)
+        except OSError: pass
+    job.communicate()
 
 
 def check(source, out):
@@ -91,9 +103,9 @@ def test_a_killed_worker_loses_and_doubles_no_row(exported, source, tmp_path):
     out = tmp_path/"out"
     job = start(exported, source, out)
     wait_for_rows(job, out)
-    killed = workers()
-    assert killed, "no worker was found"
-    os.kill(killed[0], signal.SIGKILL)
+    workers = [process for process, command in processes(job).items() if command.startswith(b"ray::MapWorker")]
+    assert workers, "no worker was found"
+    os.kill(workers[0], signal.SIGKILL)
     _, messages = job.communicate(timeout=400)
     assert job.returncode == 0, messages
     check(source, out)
@@ -107,9 +119,7 @@ def test_a_killed_job_goes_on(exported, source, tmp_path):
     out = tmp_path/"out"
     job = start(exported, source, out)
     wait_for_rows(job, out)
-    job.send_signal(signal.SIGKILL)
-    job.communicate()
-    subprocess.run(["pkill", "-9", "-f", "ray::|raylet|gcs_server"], check=False)
+    kill_all(job)
     assert rows_written(out) < FILES*ROWS
     _, messages = fakenews(*arguments(exported, source, out), "--threshold", ".7", code=2)
     assert "unfinished prediction with another" in messages
