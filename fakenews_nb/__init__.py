@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .evaluation import predict as predict
     from .export import export_model as export_model
     from .scoring import predict_file as predict_file
+    from .serving import serve as serve
     from .splits import load_prepared as load_prepared
     from .splits import prepare as prepare
     from .training import RECIPES as RECIPES
@@ -59,6 +60,7 @@ _MODULE_OF = {
     "export_model": "export",
     "Detector": "detector",
     "predict_file": "scoring",
+    "serve": "serving",
 }
 __all__ = list(_MODULE_OF)
 

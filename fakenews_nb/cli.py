@@ -799,7 +799,7 @@ def _print_verdicts(
 def _serve_command(
     model:_Model,
     host:Annotated[str, typer.Option(
-        help="Address to listen to: 127.0.0.1 for this machine alone, 0.0.0.0 for everybody who reaches it.")]="127.0.0.1",
+        help="Address to listen to: 127.0.0.1 for this machine alone, 0.0.0.0 for all who reach it.")]="127.0.0.1",
     port:Annotated[int, typer.Option(min=0, max=65535, help="Port to listen to; 0 takes a free one.")]=7860,
     page:Annotated[bool, typer.Option("--page/--no-page", help="Serve the web page beside the API.")]=True,
     threshold:Annotated[float, typer.Option(help="Probability of fake at which, or above, the verdict is fake.")]=.5,

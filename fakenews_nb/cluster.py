@@ -223,12 +223,13 @@ def _cluster(
     )->Iterator[None]:
     "Connect to a Ray cluster, or start one; `ModelError` if there is none at the address."
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0") # Ray would report to its makers
-    import ray
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray.data
+    logging.getLogger("ray.data").setLevel(logging.ERROR) # it would log a table every ten seconds
     if ray.is_initialized():
         yield
         return
     settings:dict[str, Any] = {"address": address}
-    logging.getLogger("ray.data").setLevel(logging.ERROR) # it would log a table every ten seconds
     if address == "local": settings |= {"num_cpus": _cpu_count() + _FOR_RAY, "include_dashboard": False}
     try: ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (ConnectionError, ValueError, RuntimeError) as error:

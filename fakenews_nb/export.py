@@ -88,7 +88,8 @@ def _check_engine(
     )->None:
     "Check the settings of an export; `ModelError` if a package is missing, `DataError` if articles are."
     if engine not in inference._ENGINES:
-        raise DataError(f"unknown engine {engine!r}", where="engine", fix=f"choose one of {', '.join(inference._ENGINES)}")
+        known = ", ".join(inference._ENGINES)
+        raise DataError(f"unknown engine {engine!r}", where="engine", fix=f"choose one of {known}")
     _check_packages(engine, int8)
     if int8 and articles is None:
         raise DataError("int8 changes predictions, and without articles nobody knows how many", where="int8",
@@ -297,11 +298,27 @@ def _write_requirements(
     folder:Path, # the exported folder
     engine:str # see export_model
     )->None:
-    "Write the packages that predicting needs into requirements.txt."
+    "Write the packages that predicting needs into requirements.txt, and a Dockerfile that installs them."
     distributions = packages_distributions() # onnxruntime may be installed under another name
     names = [distributions.get(name, [name])[0] for name in (engine, *_LIGHT_PACKAGES)]
     lines = [f"{name}=={version(name)}" for name in names]
     (folder/"requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder/"Dockerfile").write_text(_DOCKERFILE, encoding="utf-8")
+
+_DOCKERFILE = """# Serves the detector of this folder as an API, without torch:
+#     docker build -t detector . && docker run -p 7860:7860 detector
+# A wheel of fakenews_nb in this folder is installed; without one, the released package is.
+FROM python:3.12-slim
+COPY . /detector
+RUN pip install --no-cache-dir -r /detector/requirements.txt fastapi uvicorn \\
+ && if ls /detector/*.whl; then pip install --no-cache-dir --no-deps /detector/*.whl; \\
+    else pip install --no-cache-dir --no-deps fakenews_nb; fi \\
+ && useradd --create-home server
+USER server
+EXPOSE 7860
+HEALTHCHECK CMD python -c "import urllib.request; urllib.request.urlopen('http://localhost:7860/health')"
+CMD ["fakenews", "serve", "/detector", "--host", "0.0.0.0", "--no-page"]
+"""
 
 # %% ../nbs/27_export.ipynb #199bb561
 def _compare_on_articles(

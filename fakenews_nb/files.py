@@ -18,7 +18,7 @@ from typing import Any
 from .core import _MADE_BY, DataError, FakeNewsError, OutputError
 
 # %% auto #0
-__all__ = ['new_file', 'write_json', 'read_json', 'new_folder', 'sha256']
+__all__ = []
 
 # %% ../nbs/01_files.ipynb #a5abff2a
 @contextmanager

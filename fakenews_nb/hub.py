@@ -21,7 +21,7 @@ __all__ = ['push_model']
 # %% ../nbs/33_hub.ipynb #1d63fc22
 _UPLOADED = (
     "config.json", "model.safetensors", # PyTorch
-    "model.onnx", "model.xml", "model.bin", "detector.json", "requirements.txt", # exported
+    "model.onnx", "model.xml", "model.bin", "detector.json", "requirements.txt", "Dockerfile", # exported
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
     "text_pipeline.json", "calibration.json", "abstention.json", "out_of_distribution.npz",
     "README.md")
@@ -62,7 +62,9 @@ def _check_repo_name(
         raise DataError("the owner of the repository is missing", where=repo, fix=f"such as your-name/{repo}")
 
 # %% ../nbs/33_hub.ipynb #d3fa6162
-_PATH = re.compile(r"(?<![\w:/.])(?:/(?:home|Users|root|tmp|mnt|media|content|kaggle|work|data|var)/[^\s\"'`)\]]+|[A-Z]:\\\\?[\w.]+\\)")
+_PATH = re.compile(r"""
+    (?<![\w:/.])/(?:home|Users|root|tmp|mnt|media|content|kaggle|work|data|var)/[^\s"'`)\]]+
+    |[A-Z]:\\\\?[\w.]+\\""", re.VERBOSE)
 
 def _check_no_paths(
     files:list[Path] # to upload
@@ -91,6 +93,8 @@ def _card_with_license(
     return str(card)
 
 # %% ../nbs/33_hub.ipynb #4c32bd0d
+_NOT_LOGGED_IN = 401 # status of HTTP
+
 def _upload(
     repo:str, # owner/name
     contents:dict[str, bytes|Path], # file name -> content
@@ -98,15 +102,15 @@ def _upload(
     )->str: # address of the repository
     "Create a repository and upload files in one commit; `ModelError` if the Hub refuses."
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
     api = HfApi(library_name=_MADE_BY)
     operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
     try:
         address = api.create_repo(repo, private=not public, exist_ok=True)
         api.create_commit(repo, operations, commit_message="Upload a fake-news detector")
-    except LocalTokenNotFoundError as error:
-        raise ModelError("not logged in to the Hugging Face Hub", fix="run hf auth login, or set HF_TOKEN") from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except Exception as error: # the transport's errors are of another class in each version
+        if getattr(getattr(error, "response", None), "status_code", None) == _NOT_LOGGED_IN:
+            raise ModelError("not logged in to the Hugging Face Hub",
+                fix="run hf auth login, or set HF_TOKEN") from error
         raise ModelError(f"the Hub did not take the model ({_first_line(error)})", where=repo,
             fix="check your login (hf auth whoami), the name and the connection; nothing was changed here") from error
     return str(address)

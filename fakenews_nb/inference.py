@@ -334,7 +334,7 @@ def _load_exported_model(
 def load_model(
     folder:str|Path, # a model folder, or a run folder that holds one
     *,
-    threads:int|None=None, # threads that compute on a CPU; None: for an exported model all processors, else as torch is set
+    threads:int|None=None, # threads that compute on a CPU; None: all processors if exported, else as torch is set
     batch_size:int=32, # texts per batch of a PyTorch model; an exported model has its own batches
     precision:str="fp32" # precision of a PyTorch model, see models.predict_logits; an exported model has its own
     )->TextModel: # ready to encode texts and run

@@ -18,11 +18,13 @@ from .model_card import _CARD_FILE
 from .scoring import predict_file
 from .streams import open_table
 
-if TYPE_CHECKING: from gradio import Blocks
-else: Blocks = _LazyType("gradio", "Blocks")
+if TYPE_CHECKING:
+    from gradio import Blocks
+else:
+    Blocks = _LazyType("gradio", "Blocks")
 
 # %% auto #0
-__all__ = ['make_page']
+__all__ = []
 
 # %% ../nbs/31_page.ipynb #5b91bdfe
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)]))\s+")
@@ -69,19 +71,26 @@ def _in_words(
     detector:Detector # that gave it
     )->str: # Markdown; no part of the article is in it
     "Say what a verdict means."
-    percent = f"{verdict.probability:.1%}".removesuffix(".0%").removesuffix("%")
+    probability = _percent(verdict.probability)
     if verdict.abstain:
         lines = ["## Too uncertain to answer",
-            f"At an error rate of {detector.error_rate:.1%}, the detector does not answer here. "
-            f"It leans towards **{verdict.label}**, with a probability of {percent} %."]
+            f"At an error rate of {_percent(detector.error_rate)}, the detector does not answer here. "
+            f"It leans towards **{verdict.label}**, with a probability of {probability}."]
     else:
-        lines = [f"## Reads like {verdict.label} news", f"Probability {percent} %, calibrated on validation articles."]
+        lines = [f"## Reads like {verdict.label} news",
+            f"Probability {probability}, calibrated on validation articles."]
     if verdict.out_of_distribution:
         lines.append("**This text is unlike the training articles**, so do not trust the probability.")
     if verdict.truncated:
         lines.append(f"The text is long: the model read its first {detector.model.max_length:,} tokens only.")
     lines.append("This is a judgment of style. Nobody checked a fact.")
     return "\n\n".join(lines)
+
+def _percent(
+    fraction:float # 0 to 1
+    )->str: # such as "88.3 %" or "5 %"
+    "Write a fraction as a percentage."
+    return f"{100*fraction:.1f}".removesuffix(".0") + " %"
 
 # %% ../nbs/31_page.ipynb #37c39e1f
 _EXAMPLES = [
@@ -102,10 +111,10 @@ def make_page(
     )->Blocks: # for gradio.mount_gradio_app, or with a method launch
     "Build the web page of a detector."
     import gradio
-    removed = {"delete_cache": (_HOUR, _HOUR)} # look each hour, and remove files that are older than an hour
-    with gradio.Blocks(title="Fake-news detector", analytics_enabled=False, **removed) as page:
-        gradio.Markdown("# Does this read like fake news?\n\nA model compares the style of an article with the articles "
-            "that it was trained on. It does not check facts.")
+    removed = (_HOUR, _HOUR) # look each hour, and remove files that are older than an hour
+    with gradio.Blocks(title="Fake-news detector", analytics_enabled=False, delete_cache=removed) as page:
+        gradio.Markdown("# Does this read like fake news?\n\nA model compares the style of an article with the "
+            "articles that it was trained on. It does not check facts.")
         with gradio.Tab("Article"): _article_tab(detector)
         with gradio.Tab("File"): _file_tab(detector, max_file_rows)
         with gradio.Tab("About"): gradio.Markdown(_about(detector), sanitize_html=True)
@@ -133,8 +142,8 @@ def _article_tab(
             words = gradio.Markdown("The verdict appears here.")
             highlighted = gradio.HighlightedText(label="What the sentences speak for", show_legend=True,
                 combine_adjacent=False, color_map=_COLORS, visible=False)
-            strongest = gradio.Textbox(label="The sentences that weighed most, and how much each changes the log-odds of "
-                "fake", interactive=False, visible=False)
+            strongest = gradio.Textbox(interactive=False, visible=False,
+                label="The sentences that weighed most, and how much each changes the log-odds of fake")
     def answer(
         title:str|None, # as typed
         text:str|None # as typed
@@ -222,7 +231,8 @@ def _answer_file(
                 "For a larger file, use the command fakenews predict --file.")
         rows = predict_file(detector, path, out, columns=columns)
     except FakeNewsError as error: return say(_for_visitors(error, path))
-    return gradio.update(value=f"{rows:,} articles predicted.", visible=True), gradio.update(value=str(out), visible=True)
+    message = gradio.update(value=f"{rows:,} articles predicted.", visible=True)
+    return message, gradio.update(value=str(out), visible=True)
 
 def _for_visitors(
     error:FakeNewsError, # about a file
@@ -231,7 +241,8 @@ def _for_visitors(
     "Phrase an error for somebody who sees the page only."
     where = f"\nWhere: {error.where}" if error.where else ""
     message = f"The file cannot be predicted: {error.what}{where}".replace(path, Path(path).name)
-    return message + "\nIf the columns have other names, name them above. The command fakenews predict has more options."
+    hint = "If the columns have other names, name them above. The command fakenews predict has more options."
+    return f"{message}\n{hint}"
 
 # %% ../nbs/31_page.ipynb #5ecedcf6
 _NOT = """
@@ -251,7 +262,7 @@ def _about(
     if detector.abstention is None:
         lines.append("It has no rules for abstention, so it always answers.")
     else:
-        lines.append(f"It does not answer where it could not keep an error rate of {detector.error_rate:.1%} "
+        lines.append(f"It does not answer where it could not keep an error rate of {_percent(detector.error_rate)} "
             f"on {detector.abstention.articles:,} validation articles.")
     lines.append(_NOT)
     card = detector.folder/_CARD_FILE if detector.folder else None

@@ -26,7 +26,7 @@ from .page import _look, make_page
 from .runtime import notify, versions
 
 # %% auto #0
-__all__ = ['Limits', 'Article', 'Articles', 'Answer', 'Answers', 'Problem', 'Failure', 'make_app', 'serve']
+__all__ = ['Limits', 'make_app', 'serve']
 
 # %% ../nbs/32_serving.ipynb #75fd4fc3
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pytest
 from conftest import COMMAND, fakenews
 
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas")
-COMMANDS = ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "export", "predict", "demo")
+COMMANDS = ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "export", "predict",
+    "serve", "push", "demo")
 
 
 def loaded_after(code):

@@ -258,8 +258,8 @@ REPLACED_PHRASES = ("abroad", "at home", "way back", "strangeness", "near-copies
     "quick precision", "doubtful", "judge", "stack")
 DETECTOR_WORDS = {"verdict", "verdicts"}  # a detector's answer, and nothing else
 DETECTOR_FILES = {
-    "detector.py", "scoring.py", "cli.py", "calibration.py", "test_command.py", "test_one_text_pipeline.py",
-    "test_light.py"}
+    "detector.py", "scoring.py", "cluster.py", "page.py", "serving.py", "cli.py", "calibration.py", "test_command.py",
+    "test_one_text_pipeline.py", "test_light.py", "test_serving.py"}
 
 
 def identifiers(tree):

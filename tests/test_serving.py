@@ -26,9 +26,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @contextmanager
 def server(*arguments):
     "Run `fakenews serve` on a free port; gives its address."
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     command = [str(COMMAND), "serve", *map(str, arguments), "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
     address = f"http://localhost:{port}"
@@ -110,7 +110,10 @@ def test_a_batch_keeps_its_order(address):
         assert np.isclose(answer["probability"], one["probability"], atol=1e-5)
 
 
-@pytest.mark.parametrize("text", ["\0\1\2 council", "<script>alert(1)</script> council", "=1+1", "word "*100_000, "é"*9])
+ODD = ["\0\1\2 council", "<script>alert(1)</script> council", "=1+1", "word "*100_000, "é"*9]
+
+
+@pytest.mark.parametrize("text", ODD, ids=["control", "HTML", "formula", "long", "one word"])
 def test_odd_texts_get_an_answer(address, text):
     answer = predict(address, text=text)
     assert answer.status_code == 200
@@ -163,8 +166,8 @@ def test_a_large_body_without_a_length(address):
 def test_a_slow_body(address):
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        head = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n"
-        connection.sendall(f"{head}\r\n".encode() + b'{"text"')
+        lines = ["POST /v1/predict HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 99"]
+        connection.sendall("\r\n".join([*lines, "", '{"text"']).encode())
         start = time.monotonic()
         answer = connection.recv(4096)
     assert b" 408 " in answer.splitlines()[0]
