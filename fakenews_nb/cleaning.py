@@ -54,7 +54,8 @@ class Rule:
         if self.needs and not self._may_match(text): return text
         if self.pattern in _FUNCTIONS: return _FUNCTIONS[self.pattern](text)
         if r"\p{" in self.pattern: return _replace_by_property(self.pattern, self.replacement, text)
-        return re.sub(self.pattern, self.replacement, text)
+        if self.pattern in _KNOWN_PATTERNS: return re.sub(self.pattern, self.replacement, text)
+        return _replace_in_time(self, text)
 
     def _may_match(self, text:str)->bool:
         if _IGNORES_CASE.search(self.pattern): text = text.lower()
@@ -82,6 +83,21 @@ def _replace_by_property(
     "Replace like `re.sub`, with Unicode properties; `re.error` if the pattern is damaged."
     try: return regex.sub(pattern, replacement, text)
     except regex.error as error: raise re.error(str(error)) from None
+
+# %% ../nbs/10_cleaning.ipynb #b3389e53
+_KNOWN_PATTERNS: set[str] = set() # of the rules of this chapter
+_SECONDS = 10 # for one rule on one text
+
+def _replace_in_time(
+    rule:Rule, # from elsewhere
+    text:str # any text
+    )->str: # the text with the matches replaced
+    "Replace like `re.sub`, but not for ever; `DataError` if it takes too long, `re.error` if the pattern is damaged."
+    try: return regex.sub(rule.pattern, rule.replacement, text, timeout=_SECONDS)
+    except regex.error as error: raise re.error(str(error)) from None
+    except TimeoutError:
+        raise DataError(f"the cleaning rule {rule.name!r} takes more than {_SECONDS} seconds for one text of "
+            f"{len(text):,} characters", where=rule.pattern, fix="write a pattern that does not backtrack") from None
 
 # %% ../nbs/10_cleaning.ipynb #9d50e1a2
 _LATER = r"(?<=(?s:.{30}))"
@@ -223,6 +239,7 @@ LEVELS: dict[str, tuple[Rule, ...]] = {
     "strict": (*_STANDARD, *_STRICT, _BLANKS),
 }
 RULES = LEVELS["standard"]
+_KNOWN_PATTERNS.update(rule.pattern for level in LEVELS.values() for rule in level)
 
 # %% ../nbs/10_cleaning.ipynb #4c379e15
 def cleaning_rules(
@@ -335,6 +352,7 @@ _NAME = (
 )
 TITLE_REMOVAL = (Rule("title", r"(?s).+", "", "a title alone often tells the source", field="title"),)
 NAME_MASKING = (Rule("names", _NAME, "someone", "names tell when and where an article appeared", field="text"),)
+_KNOWN_PATTERNS.update(rule.pattern for rule in (*TITLE_REMOVAL, *NAME_MASKING))
 
 # %% ../nbs/10_cleaning.ipynb #76d20cd1
 _PUBLISHED_REAL = ("(SPD)", "(FDP)", "(AfD)", "(CDU)", "(SDF)", "(KRG)", "(NAFTA)", "(PKK)")

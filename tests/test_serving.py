@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COMMAND, ONE_THREAD, fakenews
+from conftest import COMMAND, ONE_THREAD, ROOT, fakenews
 
 pytest.importorskip("fastapi")
 httpx = pytest.importorskip("httpx")
@@ -26,11 +26,17 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @contextmanager
 def server(*arguments):
     "Run `fakenews serve` on a free port; gives its address."
+    with running([COMMAND, "serve", *arguments, "--port"]) as address: yield address
+
+
+@contextmanager
+def running(command):
+    "Run a command that ends with a free port; gives the address of its server."
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(COMMAND), "serve", *map(str, arguments), "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+    env = {**ONE_THREAD, "PORT": str(port)}
+    process = subprocess.Popen([*map(str, command), str(port)], stderr=subprocess.PIPE, text=True, env=env)
     address = f"http://localhost:{port}"
     try:
         wait_for(address, process)
@@ -323,3 +329,27 @@ print(client.post("/v1/predict", json={"text": "The council met."}).json()["labe
 """
     answer = subprocess.check_output([sys.executable, "-c", BLOCKED + code, str(exported)], text=True)
     assert answer.strip() in ("fake", "real")
+
+
+def test_a_rule_that_backtracks_for_ever_is_stopped(exported):
+    "A model folder from elsewhere may bring such a rule; the server must not hang."
+    from fakenews_nb.cleaning import Rule
+    from fakenews_nb.core import DataError
+    from fakenews_nb.detector import Detector
+    from fakenews_nb.tokenization import TextPipeline
+    detector = Detector.load(exported)
+    endless = Rule("endless", r"(a|aa)+$", "", "a test")
+    hostile = Detector(detector.model, TextPipeline((endless,)), detector.abstention)
+    start = time.monotonic()
+    with pytest.raises(DataError, match="'endless' takes more than 10 seconds"): hostile.predict("a"*80 + "!")
+    assert time.monotonic() - start < 60
+
+
+def test_the_space(exported, tmp_path):
+    "The files of a Hugging Face Space start the page and the API."
+    pytest.importorskip("gradio")
+    shutil.copytree(ROOT/"deploy"/"space", tmp_path/"space")
+    shutil.copytree(exported, tmp_path/"space"/"model")
+    with running([sys.executable, tmp_path/"space"/"app.py"]) as address:
+        assert predict(address, text="The council met.").json()["label"] in ("fake", "real")
+        assert "Fake-news detector" in httpx.get(address).text
