@@ -19,7 +19,7 @@ $(READY): settings.ini setup.py constraints.txt
 $(COLAB_READY): settings.ini setup.py constraints-colab.txt
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv-colab
-	$(COLAB)/python -m pip install --quiet -c constraints-colab.txt -e '.[dev,excel]'
+	$(COLAB)/python -m pip install --quiet -c constraints-colab.txt -e '.[dev,excel,openvino,ray,serve]'
 	@touch $@
 
 demo: $(READY)  ## train and inspect a tiny model on the built-in sample, offline
