@@ -85,7 +85,9 @@ def test_two_at_once(exported, news, unbroken, tmp_path):
     out = tmp_path/"out.csv"
     first = start("predict", exported, "--file", news, "--out", out)
     wait_for_parts(first, tmp_path/".out.csv.parts", 1)
-    _, error = fakenews("predict", exported, "--file", news, "--out", out, code=2)
+    first.send_signal(signal.SIGSTOP) # or it might end before the second begins
+    try: _, error = fakenews("predict", exported, "--file", news, "--out", out, code=2)
+    finally: first.send_signal(signal.SIGCONT)
     assert f"another process is writing this file (process id {first.pid})" in error
     assert first.wait() == 0
     assert out.read_bytes() == unbroken
