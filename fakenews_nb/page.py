@@ -99,7 +99,7 @@ _EXAMPLES = [
     ["You will not believe this", "The crooked water board is hiding the truth from the people of Harborview! "
         "Share this before they delete it. Officials in Corvale declined to comment."]]
 _CSS = "footer {display: none !important} .prose h2 {margin-top: 0}"
-_COLORS = {"for fake": "#d55e00", "for real": "#0072b2"} # told apart by color-blind readers, too
+_COLORS = {"for fake": "#ffb070", "for real": "#9fd0ff"} # told apart by color-blind readers, too; legible if dark
 _LITTLE = .1 # of the strongest sentence: weaker ones get no color
 _NOTHING = .005 # change of the log-odds that is shown as 0.00
 _TOP_SENTENCES = 5
