@@ -709,8 +709,8 @@ def _predict_command(
     ray:Annotated[str|None, typer.Option(metavar="ADDRESS", rich_help_panel=_CLUSTER,
         help="Ray cluster that predicts a folder of Parquet files: local starts one on this machine, auto finds the "
              "one that runs here.")]=None,
-    id_column:Annotated[str, typer.Option(rich_help_panel=_CLUSTER,
-        help="Column whose values are all different, with --ray.")]="id"
+    id_column:Annotated[str|None, typer.Option(rich_help_panel=_CLUSTER,
+        help="Column whose values are all different, with --ray (default: id).")]=None
     )->None:
     "Predict whether articles read like fake or real news, and with what probability. This does not check facts."
     from fakenews_nb.detector import Detector
@@ -720,9 +720,10 @@ def _predict_command(
     settings = _given(columns=_read_column_pairs(columns), encoding=encoding, quotes=quotes)
     if skip_bad_rows: settings["skip_bad_rows"] = True
     if ray is not None:
-        job = {"threshold": threshold, "error_rate": error_rate, "id_column": id_column, "address": ray}
+        job = {"threshold": threshold, "error_rate": error_rate, "id_column": id_column or "id", "address": ray}
         _predict_on_cluster(model, file, out, job, {"overwrite": overwrite, "threads": threads, **settings})
         return
+    _refuse_settings({"id_column": id_column}, "only a prediction with Ray needs an id column", "add --ray local")
     if file is None:
         given = {"out": out, "overwrite": overwrite, **settings}
         _refuse_settings(given, "texts on the command line are printed", "give the articles as a file, with --file")
@@ -819,7 +820,8 @@ def _serve_command(
     from importlib.util import find_spec
 
     from fakenews_nb.detector import Detector
-    missing = [name for name in ("fastapi", "uvicorn", *["gradio"]*page) if find_spec(name) is None]
+    needed = ("fastapi", "uvicorn", "gradio") if page else ("fastapi", "uvicorn")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise FakeNewsError(f"the server needs {', '.join(missing)}, which is not installed",
             fix='pip install "fakenews_nb[serve]"; without the page, pip install fastapi uvicorn and --no-page suffice')

@@ -41,7 +41,7 @@ __all__ = ['predict_folder']
 _JOB_FILE = "_fakenews.json" # readers of Parquet folders skip names that begin with an underscore
 _BATCH_ROWS = 256
 _FOR_RAY = 2 # processors that Ray counts for reading and for the checkpoint; without them, a job would wait for ever
-_BLOCK_BYTES = 4*2**20 # articles that are written together, which takes a processor a minute or so
+_BLOCK_BYTES = 4*2**20 # of articles that are written together; at most these are done again
 
 def predict_folder(
     model_folder:str|Path, # a model folder, or a run folder that holds one; best an exported one

@@ -41,11 +41,13 @@ def _sentences(
 def _sentence_weights(
     detector:Detector, # predicts
     title:str, # may be empty
-    text:str # the body
+    text:str, # the body
+    verdict:Verdict # of the whole article
     )->list[tuple[str, float]]: # each part of the title and body, and how much it raises the log-odds of fake
     "Weigh the sentences of an article by leaving out one at a time."
     parts = _sentences(text)
-    titles, bodies = [title], [text]
+    titles:list[str] = []
+    bodies:list[str] = []
     for place in range(len(parts)):
         titles.append(title)
         bodies.append(" ".join(parts[:place] + parts[place + 1:]))
@@ -53,8 +55,9 @@ def _sentence_weights(
         titles.append("")
         bodies.append(text)
         parts.append(title.strip())
-    log_odds = [_log_odds(verdict) for verdict in detector._verdicts(titles, bodies, progress=False)]
-    weights = [log_odds[0] - without for without in log_odds[1:]]
+    if not parts: return []
+    whole = _log_odds(verdict)
+    weights = [whole - _log_odds(without) for without in detector._verdicts(titles, bodies, progress=False)]
     weighted = list(zip(parts, weights, strict=True))
     return weighted[-1:] + weighted[:-1] if title.strip() else weighted
 
@@ -162,7 +165,7 @@ def _answer(
     hidden = gradio.update(visible=False)
     verdict = detector._verdicts([title], [text], progress=False)[0]
     if verdict.note: return "Please paste an article: there are no letters in it.", hidden, hidden
-    weighted = _sentence_weights(detector, title, text)
+    weighted = _sentence_weights(detector, title, text, verdict)
     words = _in_words(verdict, detector)
     if len(weighted) < 2: return words, hidden, hidden
     largest = max(abs(weight) for _, weight in weighted)

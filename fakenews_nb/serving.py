@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .core import ID2LABEL, DataError, FakeNewsError, ModelError, OutputError
+from .core import ID2LABEL, DataError, ModelError, OutputError
 from .detector import Detector, Verdict
 from .page import _look, make_page
 from .runtime import notify, versions
@@ -47,7 +47,7 @@ class Limits:
 
 # %% ../nbs/32_serving.ipynb #a71fe955
 class Article(BaseModel):
-    "A news article. It needs a title, a text, or both."
+    "A news article. If neither title nor text has letters, the answer has a note instead of a meaning."
     model_config = ConfigDict(extra="forbid")
     title:str|None = Field(None, description="The headline, as published.")
     text:str|None = Field(None, description="The body, as published, as plain text.")
@@ -166,8 +166,8 @@ def _add_error_handlers(
     async def busy(request:Request, error:_TooBusy)->JSONResponse:
         return _failure(503, "too many articles wait for the model", "repeat the request later", retry_after=5)
 
-    @app.exception_handler(FakeNewsError)
-    async def refused(request:Request, error:FakeNewsError)->JSONResponse:
+    @app.exception_handler(DataError) # but not ModelError, which is the server's fault and names its folders
+    async def refused(request:Request, error:DataError)->JSONResponse:
         return _failure(422, error.what, error.fix or "", str(error.where or ""))
 
     @app.exception_handler(StarletteHTTPException)
