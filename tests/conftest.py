@@ -52,3 +52,12 @@ def run_folder(tmp_path_factory, prepared):
     with pytest.raises(SystemExit) as end: main(["train", str(prepared), *options, "--out", str(folder)])
     assert not end.value.code
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(run_folder, tmp_path_factory):
+    "The trained model, exported for onnxruntime in full precision."
+    from fakenews_nb.export import export_model
+    folder = tmp_path_factory.mktemp("exported")/"model"
+    export_model(run_folder, folder)
+    return folder

@@ -16,15 +16,6 @@ ROWS = 200 # per file
 
 
 @pytest.fixture(scope="module")
-def exported(run_folder, tmp_path_factory):
-    "The trained model, exported."
-    from fakenews_nb.export import export_model
-    folder = tmp_path_factory.mktemp("cluster")/"exported"
-    export_model(run_folder, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def source(prepared, tmp_path_factory):
     "A folder of Parquet files with other columns, too."
     folder = tmp_path_factory.mktemp("cluster")/"articles"

@@ -11,21 +11,12 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, ONE_THREAD, fakenews
 
-from fakenews_nb.export import export_model
 from fakenews_nb.scoring import _BATCH_ROWS
 from fakenews_nb.tables import read_table
 
 N_ROWS = 3*_BATCH_ROWS + 7
 COLUMNS = ["predicted_label", "predicted_probability", "predicted_abstain", "predicted_ood_score",
     "predicted_out_of_distribution", "predicted_truncated", "predicted_note"]
-
-
-@pytest.fixture(scope="module")
-def exported(run_folder, tmp_path_factory):
-    "The trained model as an exported folder."
-    folder = tmp_path_factory.mktemp("scoring")/"onnx"
-    export_model(run_folder, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -58,15 +58,6 @@ def wait_for(address, process):
 
 
 @pytest.fixture(scope="module")
-def exported(run_folder, tmp_path_factory):
-    "The trained model, exported."
-    from fakenews_nb.export import export_model
-    folder = tmp_path_factory.mktemp("served")/"exported"
-    export_model(run_folder, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def address(exported):
     "A server without the page and with small limits."
     limits = ("--max-articles", "20", "--max-megabytes", "1", "--max-seconds", "2", "--requests-per-minute", "0")
