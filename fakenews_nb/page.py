@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core import FAKE, ID2LABEL, FakeNewsError, _LazyType
+from .core import FAKE, ID2LABEL, FakeNewsError, OutputError, _LazyType
 from .detector import Detector, Verdict
 from .model_card import _CARD_FILE
 from .scoring import predict_file
@@ -233,6 +233,7 @@ def _answer_file(
             return say(f"The file has {stream.rows:,} rows; this page predicts at most {max_file_rows:,}. "
                 "For a larger file, use the command fakenews predict --file.")
         rows = predict_file(detector, path, out, columns=columns)
+    except OutputError: return say("The server could not store the result. Tell whoever runs it: its disk may be full.")
     except FakeNewsError as error: return say(_for_visitors(error, path))
     message = gradio.update(value=f"{rows:,} articles predicted.", visible=True)
     return message, gradio.update(value=str(out), visible=True)

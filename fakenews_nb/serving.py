@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections import Counter, deque
@@ -213,6 +214,8 @@ class _Guard:
             try: body = await asyncio.wait_for(self._read_body(receive), self.limits.seconds)
             except TimeoutError: refusal = self._slow()
             except _TooLarge: refusal = self._large()
+            if refusal is None and scope["path"].startswith(_GRADIO) and _names_a_link(body):
+                refusal = _failure(400, "a file was given as a link", "upload the file itself")
         async def send_with_headers(message:Message)->None:
             if message["type"] == "http.response.start": message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
@@ -276,6 +279,23 @@ def _is_foreign(
     "Recognize the addresses by which Gradio fetches for a visitor."
     path = path.lower()
     return "proxy=" in path or "file=http" in path or "://" in path
+
+_GRADIO = "/gradio_api/"
+
+def _names_a_link(
+    body:bytes # of a request to Gradio
+    )->bool: # True if Gradio would download a file of this request
+    "Find a file that is given as a link to somewhere else."
+    try: waiting = [json.loads(body)]
+    except (ValueError, RecursionError): return False # an uploaded file, or a body that Gradio cannot read either
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list): waiting += value
+        if not isinstance(value, dict): continue
+        path = value.get("path")
+        if isinstance(path, str) and path.strip().lower().startswith("http"): return True
+        waiting += value.values()
+    return False
 
 def _replay(
     body:bytes, # as it was taken in

@@ -218,6 +218,32 @@ def test_full_disk(prepared, run_folder, tmp_path, limit, args):
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+@pytest.mark.parametrize("args", [
+    ["prepare", "sample", "--out", "OUT"],
+    ["train", "DATA", "--model", "tiny", "--epochs", "1", "--max-length", "32", "--out", "OUT"],
+    ["evaluate", "RUN", "DATA", "--out", "OUT"],
+    ["export", "RUN", "--out", "OUT"],
+    ["audit", "DATA", "--out", "OUT.html"],
+    ["predict", "RUN", "--file", "IN", "--out", "OUT.csv"],
+], ids=lambda args: args[0])
+def test_read_only_folder(prepared, run_folder, tmp_path, args):
+    "A folder that may not be written to ends in a message that names it."
+    pd.DataFrame({"text": ["The council met."]*100}).to_csv(tmp_path/"in.csv", index=False)
+    names = {"OUT": "read_only/out", "OUT.csv": "read_only/out.csv", "OUT.html": "read_only/out.html",
+        "DATA": prepared, "RUN": run_folder, "IN": "in.csv"}
+    command = [str(COMMAND), *(str(names.get(arg, arg)) for arg in args)]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None: pytest.skip("root may write everywhere")
+        command = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override", *command]
+    (tmp_path/"read_only").mkdir()
+    (tmp_path/"read_only").chmod(0o555)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    (tmp_path/"read_only").chmod(0o755)
+    refused((done.returncode, done.stdout, done.stderr), "could not write", "read_only", "ermission denied")
+    assert files(tmp_path/"read_only") == {}
+
+
 def test_debug_shows_the_traceback(tmp_path):
     command = [str(COMMAND), "prepare", str(tmp_path/"no.csv"), "--out", str(tmp_path/"out"), "--debug"]
     done = subprocess.run(command, capture_output=True, text=True)

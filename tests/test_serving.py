@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -305,6 +306,46 @@ def test_page_makes_no_request_for_a_visitor(page_address):
     "Gradio's own addresses that fetch from elsewhere are closed."
     assert httpx.get(page_address + "/gradio_api/file=http://127.0.0.1:9/x").status_code == 404
     assert httpx.get(page_address + "/gradio_api/file=/etc/passwd").status_code in (403, 404)
+
+
+def test_page_downloads_nothing_for_a_visitor(page_address):
+    "Gradio would download a file that is given as a link."
+    asked = []
+    with socket.socket() as elsewhere:
+        elsewhere.bind(("127.0.0.1", 0))
+        elsewhere.listen()
+        elsewhere.settimeout(3)
+        link = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/news.csv"
+        functions = httpx.get(page_address + "/config").json()["dependencies"]
+        of_a_file = next(function["id"] for function in functions if len(function["inputs"]) == 3)
+        given = {"path": link, "meta": {"_type": "gradio.FileData"}}
+        request = {"data": [given, "", ""], "fn_index": of_a_file, "session_hash": "a"}
+        answer = httpx.post(page_address + "/gradio_api/queue/join", json=request)
+        try: asked.append(elsewhere.accept())
+        except TimeoutError: pass
+    assert refusal(answer) == (400, "a file was given as a link")
+    assert not asked
+
+
+def test_page_with_a_full_disk(exported, tmp_path):
+    "A visitor hears that the result could not be stored, and no path of the server."
+    pytest.importorskip("gradio")
+    resource = pytest.importorskip("resource")
+    from fakenews_nb.detector import Detector
+    from fakenews_nb.page import _answer_file
+    pd.DataFrame({"text": ["The council met."]*200}).to_csv(tmp_path/"news.csv", index=False)
+    detector = Detector.load(exported)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try: message, download = _answer_file(detector, str(tmp_path/"news.csv"), tmp_path, 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert message["value"].startswith("The server could not store the result.")
+    assert str(tmp_path) not in message["value"]
+    assert download["value"] is None
+    assert not (tmp_path/"news-verdicts.csv").exists()
 
 
 def test_serve_needs_no_torch(exported):
