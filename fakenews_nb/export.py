@@ -222,6 +222,7 @@ def _quantize_the_rest(
 
 # %% ../nbs/27_export.ipynb #b6c6d57c
 _CALIBRATION_ARTICLES = 300
+_SMOOTHING = .5 # exponent of SmoothQuant: 0 leaves large values in the inputs, 1 moves them to the weights
 
 def _quantize_for_openvino(
     file:Path, # an .onnx file; replaced by two files of OpenVINO beside it
@@ -232,15 +233,18 @@ def _quantize_for_openvino(
     "Quantize an ONNX model to int8 for OpenVINO."
     import nncf
     import openvino
+    from nncf.quantization import advanced_parameters as nncf_settings
     drawn = articles.sample(min(_CALIBRATION_ARTICLES, len(articles)), random_state=0)
     texts = TextPipeline.load(source).texts(drawn, cleaned_by)
     ids = inference.load_model(source).encode(texts).ids
     batches = [inference._padded([text_ids], len(text_ids)) for text_ids in ids]
     notify(f"calibrating int8 on {len(batches):,} training articles")
     model = openvino.Core().read_model(file)
+    smoothing = nncf_settings.AdvancedSmoothQuantParameters(matmul=_SMOOTHING)
+    settings = nncf_settings.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing)
     with _quiet(), _without_output():
         quantized = nncf.quantize(model, nncf.Dataset(batches), model_type=nncf.ModelType.TRANSFORMER,
-            subset_size=len(batches))
+            subset_size=len(batches), advanced_parameters=settings)
     target = file.with_name(inference._OPENVINO_MODEL)
     openvino.save_model(quantized, target, compress_to_fp16=False)
     file.unlink()

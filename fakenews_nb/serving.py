@@ -400,7 +400,7 @@ def _listen(
     )->socket.socket: # bound
     "Take a port; `OutputError` if it is in use or not allowed."
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) # else asyncio leaves Nagle's algorithm on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try: listener.bind((host, port))
     except (OSError, OverflowError) as error:

@@ -108,6 +108,17 @@ def test_a_batch_keeps_its_order(address):
         assert np.isclose(answer["probability"], one["probability"], atol=1e-5)
 
 
+def test_an_answer_is_sent_at_once(address):
+    "Where Nagle's algorithm is left on, the second half of an answer waits 40 ms for an acknowledgement."
+    seconds = []
+    with httpx.Client(base_url=address) as client:
+        for _ in range(31):
+            start = time.perf_counter()
+            client.post("/v1/predict", json={"text": "The council met."})
+            seconds.append(time.perf_counter() - start)
+    assert np.median(seconds) < .03
+
+
 ODD = ["\0\1\2 council", "<script>alert(1)</script> council", "=1+1", "word "*100_000, "é"*9]
 
 
