@@ -13,13 +13,13 @@ help:  ## list the targets
 $(READY): settings.ini setup.py constraints.txt
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,excel,openvino,ray,serve]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,excel,explain,openvino,ray,serve]'
 	@touch $@
 
 $(COLAB_READY): settings.ini setup.py constraints-colab.txt
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv-colab
-	$(COLAB)/python -m pip install --quiet -c constraints-colab.txt -e '.[dev,excel,openvino,ray,serve]'
+	$(COLAB)/python -m pip install --quiet -c constraints-colab.txt -e '.[dev,excel,explain,openvino,ray,serve]'
 	@touch $@
 
 demo: $(READY)  ## train and inspect a tiny model on the built-in sample, offline
