@@ -700,6 +700,8 @@ def _predict_command(
         help="Largest fraction of wrong answers; the detector abstains where it could not keep it: 0.1, 0.05, 0.02, "
              "0.01, 0.005, 0.002 or 0.001. It holds at a threshold of 0.5 only.")]=.05,
     threads:_Threads=None,
+    why:Annotated[bool, typer.Option("--why",
+        help="Print the sentences of each text that weighed most; the words, if it is one sentence.")]=False,
     columns:Annotated[str|None, typer.Option(rich_help_panel=_FILES,
         help="Column names of the file, as our name=its name, such as title=headline,text=body; "
              "none for a column that it does not have (default: our names).")]=None,
@@ -717,6 +719,7 @@ def _predict_command(
     if bool(texts) == bool(file):
         raise DataError("give either texts or a file",
             fix='fakenews predict MODEL "a text", or fakenews predict MODEL --file news.csv --out verdicts.csv')
+    if file: _refuse_settings({"why": why}, "only texts on the command line are explained", "give the text, in quotes")
     settings = _given(columns=_read_column_pairs(columns), encoding=encoding, quotes=quotes)
     if skip_bad_rows: settings["skip_bad_rows"] = True
     if ray is not None:
@@ -727,7 +730,7 @@ def _predict_command(
     if file is None:
         given = {"out": out, "overwrite": overwrite, **settings}
         _refuse_settings(given, "texts on the command line are printed", "give the articles as a file, with --file")
-        _print_verdicts(Detector.load(model, threshold, error_rate, threads), _read_text_arguments(texts or []))
+        _print_verdicts(Detector.load(model, threshold, error_rate, threads), _read_text_arguments(texts or []), why)
         return
     _check_streams(file, out, overwrite, settings)
     _predict_articles(Detector.load(model, threshold, error_rate, threads), file, out, overwrite, settings)
@@ -784,13 +787,26 @@ def _predict_articles(
 
 def _print_verdicts(
     detector:"Detector", # a loaded model
-    texts:list[str] # to predict
+    texts:list[str], # to predict
+    why:bool # True also prints what weighed most
     )->None:
     "Print a line for each text."
     for text, verdict in zip(texts, detector.predict(texts), strict=True):
         beginning = " ".join(text.split())[:80]
         print(f"{verdict.label}\t{verdict.probability:.6f}\t{beginning}")
         if verdict.remarks: notify(f"{verdict.label}: {', '.join(verdict.remarks)}")
+        if why and not verdict.note: _print_reasons(detector, text)
+
+def _print_reasons(
+    detector:"Detector", # a loaded model
+    text:str # with letters
+    )->None:
+    "Print the sentences or words of a text that weighed most."
+    from fakenews_nb.attribution import explain
+    explanation = explain(detector, text)
+    if len(explanation.parts) == 1: explanation = explain(detector, text, by="word")
+    print(f"  how much each {explanation.by} raises the log-odds of fake, the strongest first:")
+    for part, weight in explanation.strongest(): print(f"  {weight:+.2f}\t{part}")
 
 # %% ../nbs/36_cli.ipynb #c91b3367
 @app.command("serve", epilog="Examples:\n\nfakenews serve small\n\n"

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -17,10 +17,9 @@ from uuid import uuid4
 import numpy as np
 
 from .abstention import AbstentionRules
-from .articles import _is_plain
 from .core import FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyModule, _LazyType
 from .files import sha256
-from .inference import ModelOutputs, TextModel, load_model
+from .inference import ModelOutputs, TextModel, _is_pandas, _pair, _titles_and_bodies, load_model
 from .models import _resolve_model_folder
 from .runtime import notify
 from .tokenization import TextPipeline
@@ -200,59 +199,6 @@ def _report_abstention(
 
 # %% ../nbs/30_detector.ipynb #659c557f
 _NO_LETTERS = "no letters: the verdict has no meaning"
-
-def _is_pandas(
-    texts:Any # anything
-    )->bool: # True for a Series or a DataFrame
-    "Recognize a table or column of pandas, without pandas."
-    return hasattr(texts, "iloc")
-
-def _titles_and_bodies(
-    texts:Any, # a table, a column, a data set, or any iterable of texts
-    titles:Any # an iterable of titles, or None
-    )->tuple[list[Any], list[Any]]: # titles and bodies
-    "Take the titles and bodies out of whatever holds them; `DataError` if their numbers differ."
-    is_table = hasattr(texts, "column_names") or hasattr(texts, "columns")
-    if not is_table:
-        if _is_pandas(texts) and _is_pandas(titles) and not texts.index.equals(titles.index):
-            raise DataError("titles and texts have different indexes, so they may not belong together", where="titles",
-                fix="take both from one table in one order")
-        pairs = list(_pair(titles, texts))
-        return [title for title, _ in pairs], [body for _, body in pairs]
-    if titles is not None:
-        raise DataError("titles are given twice: in the table, and beside it", where="titles",
-            fix="pass the table alone, with the columns title and text")
-    names = list(getattr(texts, "column_names", None) or texts.columns)
-    if "text" not in names and "title" not in names:
-        raise DataError(f"the table has neither a column title nor a column text, but {', '.join(map(str, names))}",
-            fix="rename the columns, or pass the column of texts")
-    columns = [list(texts[name]) if name in names else [None]*len(texts) for name in ("title", "text")]
-    return columns[0], columns[1]
-
-def _pair(
-    titles:Iterable[Any]|None, # one per text, or None
-    texts:Iterable[Any] # strings, mappings with title and text, or missing values
-    )->Iterator[tuple[Any, Any]]: # title and body of each text
-    "Go through titles and bodies together; `DataError` if there are more of one than of the other."
-    if titles is None:
-        for text in texts:
-            title, body = (text.get("title"), text.get("text")) if isinstance(text, Mapping) else (None, text)
-            yield _plain(title), _plain(body)
-        return
-    for title, text in zip_longest([titles] if isinstance(titles, str) else titles, texts, fillvalue=_NO_TEXT):
-        if title is _NO_TEXT or text is _NO_TEXT:
-            raise DataError("not as many titles as texts", where="titles", fix="pass one title per text, or no titles")
-        yield _plain(title), _plain(text)
-
-_NO_TEXT = object() # where one of two iterables has ended
-
-def _plain(
-    text:Any # a title or a body
-    )->Any: # the same
-    "Check that a title or body is text, or has one value; `DataError` if it is a list, bytes or an object."
-    if isinstance(text, str) or _is_plain(text): return text
-    raise DataError(f"a {type(text).__name__} where text was expected",
-        fix="pass strings, or mappings with title and text and no separate titles")
 
 def _softmax(
     logits:np.ndarray # shape (texts, 2)

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .articles import _is_plain
 from .core import _MADE_BY, ID2LABEL, DataError, ModelError, _LazyType
 from .files import _first_line, read_json, sha256
 from .models import _predict_outputs, _progress_bar, _resolve_model_folder, load_classifier
@@ -67,6 +69,12 @@ class TextModel(Protocol):
         "Tokenize texts, and truncate them at the end."
         ...
 
+    def token_spans(self,
+        text:str # as for encode
+        )->list[tuple[int, int]]: # start and end of each token in the text; (0, 0) for [CLS] and [SEP]
+        "Tell where the tokens of a text stand, those that are cut off left out."
+        ...
+
     def run(self,
         ids:list[list[int]], # see encode
         progress:bool=True # show a progress bar after two seconds
@@ -100,6 +108,14 @@ class _TorchModel:
         longer = encode([texts[row] for row in full], self.tokenizer, self.max_length + 1)
         for row, text_ids in zip(full, longer, strict=True): truncated[row] |= len(text_ids) > self.max_length
         return Encoded(ids, truncated)
+
+    def token_spans(self,
+        text:str # see TextModel.token_spans
+        )->list[tuple[int, int]]: # see TextModel.token_spans
+        "Tell where the tokens of a text stand."
+        [shortened] = _shorten([text], self.max_length)
+        encoded = self.tokenizer(shortened, truncation=True, max_length=self.max_length, return_offsets_mapping=True)
+        return [(start, end) for start, end in encoded["offset_mapping"]]
 
     def run(self,
         ids:list[list[int]], # see TextModel.run
@@ -256,6 +272,13 @@ class _ExportedModel:
                 ids.append(encoding.ids)
         return Encoded(ids, truncated)
 
+    def token_spans(self,
+        text:str # see TextModel.token_spans
+        )->list[tuple[int, int]]: # see TextModel.token_spans
+        "Tell where the tokens of a text stand."
+        [shortened] = _shorten([text], self.max_length)
+        return self.tokenizer.encode(shortened).offsets
+
     def run(self,
         ids:list[list[int]], # see TextModel.run
         progress:bool=True # see TextModel.run
@@ -329,6 +352,60 @@ def _load_exported_model(
     tokenizer.no_padding()
     tokenizer.enable_truncation(manifest["max_length"])
     return _ExportedModel(opened, tokenizer, manifest["max_length"], threads, f"{engine} {manifest['precision']}")
+
+# %% ../nbs/18_inference.ipynb #dd645cfb
+def _is_pandas(
+    texts:Any # anything
+    )->bool: # True for a Series or a DataFrame
+    "Recognize a table or column of pandas, without pandas."
+    return hasattr(texts, "iloc")
+
+def _titles_and_bodies(
+    texts:Any, # a table, a column, a data set, or any iterable of texts
+    titles:Any # an iterable of titles, or None
+    )->tuple[list[Any], list[Any]]: # titles and bodies
+    "Take the titles and bodies out of whatever holds them; `DataError` if their numbers differ."
+    is_table = hasattr(texts, "column_names") or hasattr(texts, "columns")
+    if not is_table:
+        if _is_pandas(texts) and _is_pandas(titles) and not texts.index.equals(titles.index):
+            raise DataError("titles and texts have different indexes, so they may not belong together", where="titles",
+                fix="take both from one table in one order")
+        pairs = list(_pair(titles, texts))
+        return [title for title, _ in pairs], [body for _, body in pairs]
+    if titles is not None:
+        raise DataError("titles are given twice: in the table, and beside it", where="titles",
+            fix="pass the table alone, with the columns title and text")
+    names = list(getattr(texts, "column_names", None) or texts.columns)
+    if "text" not in names and "title" not in names:
+        raise DataError(f"the table has neither a column title nor a column text, but {', '.join(map(str, names))}",
+            fix="rename the columns, or pass the column of texts")
+    columns = [list(texts[name]) if name in names else [None]*len(texts) for name in ("title", "text")]
+    return columns[0], columns[1]
+
+def _pair(
+    titles:Iterable[Any]|None, # one per text, or None
+    texts:Iterable[Any] # strings, mappings with title and text, or missing values
+    )->Iterator[tuple[Any, Any]]: # title and body of each text
+    "Go through titles and bodies together; `DataError` if there are more of one than of the other."
+    if titles is None:
+        for text in texts:
+            title, body = (text.get("title"), text.get("text")) if isinstance(text, Mapping) else (None, text)
+            yield _plain(title), _plain(body)
+        return
+    for title, text in zip_longest([titles] if isinstance(titles, str) else titles, texts, fillvalue=_NO_TEXT):
+        if title is _NO_TEXT or text is _NO_TEXT:
+            raise DataError("not as many titles as texts", where="titles", fix="pass one title per text, or no titles")
+        yield _plain(title), _plain(text)
+
+_NO_TEXT = object() # where one of two iterables has ended
+
+def _plain(
+    text:Any # a title or a body
+    )->Any: # the same
+    "Check that a title or body is text, or has one value; `DataError` if it is a list, bytes or an object."
+    if isinstance(text, str) or _is_plain(text): return text
+    raise DataError(f"a {type(text).__name__} where text was expected",
+        fix="pass strings, or mappings with title and text and no separate titles")
 
 # %% ../nbs/18_inference.ipynb #5838fe62
 def load_model(

@@ -5,14 +5,14 @@
 # %% ../nbs/33_page.ipynb #0b6ff60c
 from __future__ import annotations
 
-import math
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core import FAKE, ID2LABEL, FakeNewsError, OutputError, _LazyType
+from .attribution import explain
+from .core import FakeNewsError, OutputError, _LazyType
 from .detector import Detector, Verdict
 from .model_card import _CARD_FILE
 from .scoring import predict_file
@@ -25,48 +25,6 @@ else:
 
 # %% auto #0
 __all__ = []
-
-# %% ../nbs/33_page.ipynb #5b91bdfe
-_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)]))\s+")
-_MAX_PARTS = 40 # calls of the model; the sentences of a longer article are taken together
-
-def _sentences(
-    text:str # the body of an article
-    )->list[str]: # at most 40 parts; joined by blanks, they give the text again, but for white space
-    "Divide a text into sentences, or into runs of sentences if there are many."
-    sentences = [sentence.strip() for sentence in _SENTENCE_END.split(text) if sentence.strip()]
-    size = math.ceil(len(sentences)/_MAX_PARTS) or 1
-    return [" ".join(sentences[start:start + size]) for start in range(0, len(sentences), size)]
-
-def _sentence_weights(
-    detector:Detector, # predicts
-    title:str, # may be empty
-    text:str, # the body
-    verdict:Verdict # of the whole article
-    )->list[tuple[str, float]]: # each part of the title and body, and how much it raises the log-odds of fake
-    "Weigh the sentences of an article by leaving out one at a time."
-    parts = _sentences(text)
-    titles:list[str] = []
-    bodies:list[str] = []
-    for place in range(len(parts)):
-        titles.append(title)
-        bodies.append(" ".join(parts[:place] + parts[place + 1:]))
-    if title.strip():
-        titles.append("")
-        bodies.append(text)
-        parts.append(title.strip())
-    if not parts: return []
-    whole = _log_odds(verdict)
-    weights = [whole - _log_odds(without) for without in detector._verdicts(titles, bodies, progress=False)]
-    weighted = list(zip(parts, weights, strict=True))
-    return weighted[-1:] + weighted[:-1] if title.strip() else weighted
-
-def _log_odds(
-    verdict:Verdict # of one text
-    )->float: # natural logarithm; above 0 for fake
-    "The log-odds of fake."
-    of_label = math.log(max(verdict.probability, 1e-12)/max(1 - verdict.probability, 1e-12))
-    return of_label if verdict.label == ID2LABEL[FAKE] else -of_label
 
 # %% ../nbs/33_page.ipynb #7e7fbb42
 def _in_words(
@@ -102,10 +60,7 @@ _EXAMPLES = [
     ["You will not believe this", "The crooked water board is hiding the truth from the people of Harborview! "
         "Share this before they delete it. Officials in Corvale declined to comment."]]
 _CSS = "footer {display: none !important} .prose h2 {margin-top: 0}"
-_COLORS = {"for fake": "#ffb070", "for real": "#9fd0ff"} # told apart by color-blind readers, too; legible if dark
-_LITTLE = .1 # of the strongest sentence: weaker ones get no color
-_NOTHING = .005 # change of the log-odds that is shown as 0.00
-_TOP_SENTENCES = 5
+_MAX_PARTS = 40 # calls of the model; the sentences of a longer article are weighed together
 _HOUR = 3600 # seconds
 
 def make_page(
@@ -143,44 +98,32 @@ def _article_tab(
             gradio.Examples(_EXAMPLES, [title, text], label="Invented examples", cache_examples=False)
         with gradio.Column():
             words = gradio.Markdown("The verdict appears here.")
-            highlighted = gradio.HighlightedText(label="What the sentences speak for", show_legend=True,
-                combine_adjacent=False, color_map=_COLORS, visible=False)
-            strongest = gradio.Textbox(interactive=False, visible=False,
-                label="The sentences that weighed most, and how much each changes the log-odds of fake")
+            explained = gradio.HTML(visible=False, label="Why", show_label=True)
     def answer(
         title:str|None, # as typed
         text:str|None # as typed
-        )->tuple[Any, ...]: # values of the three outputs
+        )->tuple[Any, Any]: # values of the two outputs
         return _answer(detector, title or "", text or "")
-    outputs = [words, highlighted, strongest]
-    for event in (button.click, title.submit): event(answer, [title, text], outputs, api_visibility="private")
+    for event in (button.click, title.submit):
+        event(answer, [title, text], [words, explained], api_visibility="private")
 
 def _answer(
     detector:Detector, # predicts
     title:str, # as typed
     text:str # as typed
-    )->tuple[Any, ...]: # values of the verdict, the highlighted text and the strongest sentences
-    "Predict one article for the page."
+    )->tuple[Any, Any]: # values of the verdict and the explanation
+    "Predict one article for the page, and weigh its sentences."
     import gradio
     hidden = gradio.update(visible=False)
     verdict = detector._verdicts([title], [text], progress=False)[0]
-    if verdict.note: return "Please paste an article: there are no letters in it.", hidden, hidden
-    weighted = _sentence_weights(detector, title, text, verdict)
+    if verdict.note: return "Please paste an article: there are no letters in it.", hidden
     words = _in_words(verdict, detector)
-    if len(weighted) < 2: return words, hidden, hidden
-    largest = max(abs(weight) for _, weight in weighted)
-    colored = [(part + " ", _direction(weight, largest)) for part, weight in weighted]
-    strongest = sorted(weighted, key=lambda pair: -abs(pair[1]))[:_TOP_SENTENCES]
-    lines = [f"{weight:+.2f}  {part}" for part, weight in strongest]
-    return words, gradio.update(value=colored, visible=True), gradio.update(value="\n".join(lines), visible=True)
+    explanation = explain(detector, text, title, max_parts=_MAX_PARTS, progress=False)
+    if len(explanation.parts) < 2: return words, hidden
+    return words, gradio.update(value=_WHY + explanation.html(), visible=True)
 
-def _direction(
-    weight:float, # of a sentence
-    largest:float # absolute weight of the strongest sentence
-    )->str|None: # a key of _COLORS, or None if the sentence weighs little
-    "Name what a sentence speaks for."
-    if abs(weight) <= max(_LITTLE*largest, _NOTHING): return None
-    return "for fake" if weight > 0 else "for real"
+_WHY = ("<h3>Which sentences weighed most?</h3><p>The text as the model reads it. We left out one sentence at a time, "
+    "and measured how the log-odds of fake changed.</p>")
 
 # %% ../nbs/33_page.ipynb #08024be1
 _TABLE_FILES = [".csv", ".tsv", ".jsonl", ".parquet", ".xlsx"]

@@ -272,7 +272,7 @@ def test_page_predicts_an_article(browser, page_address, width, scheme):
     page.get_by_role("button", name="Predict", exact=True).click()
     page.get_by_role("heading", name="Reads like").or_(page.get_by_role("heading", name="Too uncertain")).wait_for()
     page.get_by_text("Nobody checked a fact").wait_for()
-    page.get_by_label("The sentences that weighed most").wait_for()
+    page.get_by_role("heading", name="Which sentences weighed most?").wait_for()
     page.wait_for_timeout(1000)
     save_screenshot(page, f"article-{width}-{scheme}")
     assert page.evaluate("window.pwned") is None
