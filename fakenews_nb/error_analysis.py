@@ -18,18 +18,21 @@ import numpy as np
 
 from . import core, evaluation, reports
 from .abstention import _LEAST_TRAINING, fit_abstention
+from .attribution import Explanation, explain
 from .baselines import _is_empty_vocabulary, label_predictability
 from .calibration import calibrate, fit_temperature, plot_reliability, plot_risk_coverage
 from .cleaning import _DATELINE, Rule
 from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .evaluation import Predictions, article_outputs, class_report, predict, score_intervals
 from .files import read_json, write_json
+from .inference import TextModel, load_model
 from .model_card import write_model_card
+from .models import _resolve_model_folder
 from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, figure_image, format_percent, new_axes, table_section
 from .runtime import notify
 from .splits import load_prepared, read_dates
 from .stats import holm, wilson_interval
-from .tokenization import article_texts
+from .tokenization import TextPipeline, article_texts
 from .training import _METRICS_FILE, _RUN_FILE, Run, plot_history
 
 if TYPE_CHECKING:
@@ -130,6 +133,7 @@ def _describe_data(
 _MAX_ERRORS = 50 # misclassified articles whose neighbours are searched
 _MAX_CANDIDATES = 2000 # training articles that are embedded
 _MAX_PERTURBED = 200 # articles that are perturbed
+_MAX_EXPLAINED = 10 # misclassified articles whose sentences are weighed
 
 def error_report(
     predictions:Predictions, # predictions for labelled articles, at least one
@@ -146,19 +150,21 @@ def error_report(
     articles = predictions.articles.reset_index(drop=True)
     errors = articles.iloc[_error_rows(predictions)[:_MAX_ERRORS]].reset_index(drop=True)
     features = dict(columns or {})
-    word_neighbours, embedding_neighbours, issues, flips = None, None, None, None
+    word_neighbours, embedding_neighbours, issues, flips, explanations = None, None, None, None, None
     if train is not None:
         word_neighbours = nearest_articles(errors, train)
         issues = _label_issues_if_possible(train, seed)
     if model is not None:
         features["truncation"] = np.where(_is_truncated(model, articles, cleaned_by), "truncated", "whole")
         flips = _perturb_sample(model, articles, cleaned_by, seed)
+        explanations = _explain_errors(model, errors.head(_MAX_EXPLAINED), cleaned_by)
     if train is not None and model is not None:
         embedding_neighbours = _neighbours_by_embedding(model, errors, train, cleaned_by, seed=seed)
     slices = find_slices(predictions, slice_columns(articles, features))
     return ErrorReport(
         predictions=predictions, intervals=intervals, slices=slices, word_neighbours=word_neighbours,
-        embedding_neighbours=embedding_neighbours, label_issues=issues, flips=flips, about=about or {})
+        embedding_neighbours=embedding_neighbours, label_issues=issues, flips=flips, explanations=explanations,
+        about=about or {})
 
 # %% ../nbs/26_error_analysis.ipynb #ee2b3a5f
 @dataclass(frozen=True)
@@ -171,6 +177,7 @@ class ErrorReport:
     embedding_neighbours:pd.DataFrame|None # neighbours by embedding; None without training articles or model
     label_issues:pd.DataFrame|None # see label_issues; None without five training articles of each class
     flips:pd.DataFrame|None # see perturbation_table; None without a model
+    explanations:list[Explanation|None]|None # of the ten most confident errors; None for an article without words
     about:dict[str, Any] # names and values that describe model and data
 
     def __str__(self)->str:
@@ -663,6 +670,36 @@ def _perturb_sample(
     drawn = articles.sample(min(_MAX_PERTURBED, len(articles)), random_state=seed)
     return perturbation_table(predict_articles, drawn.reset_index(drop=True))
 
+@dataclass(frozen=True)
+class _CleanedBefore:
+    "A model for articles that rules have already cleaned, in the form that `explain` takes."
+    model:TextModel # that made the predictions
+    pipeline:TextPipeline # of its folder
+    cleaned_by:tuple[Rule, ...]|None # the rules
+
+    def texts(self,
+        titles:Iterable[Any], # one per article
+        bodies:Iterable[Any] # one per article
+        )->list[str]: # the texts that the model reads
+        "Clean what is not cleaned yet, and join titles and bodies."
+        return self.pipeline.texts({"title": titles, "text": bodies}, self.cleaned_by)
+
+def _explain_errors(
+    model:str|Path, # a model folder
+    errors:pd.DataFrame, # misclassified articles
+    cleaned_by:tuple[Rule, ...]|None # the rules already applied to them; None: none
+    )->list[Explanation|None]: # in the order of errors; None for an article without words
+    "Weigh the sentences of misclassified articles."
+    if not len(errors): return []
+    reader = _CleanedBefore(load_model(model), TextPipeline.load(_resolve_model_folder(model)), cleaned_by)
+    explanations:list[Explanation|None] = []
+    for title, text in zip(errors.title, errors.text, strict=True):
+        try: explanations.append(explain(reader, [text], [title], max_parts=_MAX_SENTENCES, progress=False)[0])
+        except DataError: explanations.append(None)
+    return explanations
+
+_MAX_SENTENCES = 40 # of an article, that are weighed one by one; more are joined
+
 def _neighbours_by_embedding(
     model:str|Path, # a model folder
     errors:pd.DataFrame, # misclassified articles
@@ -830,6 +867,7 @@ def _report_sections(
         sections.append(_neighbours_section(report.embedding_neighbours, "by embedding"))
     if report.label_issues is not None: sections.append(_label_issues_section(report.label_issues))
     if report.flips is not None: sections.append(_flips_section(report.flips))
+    if report.explanations: sections.append(_explanations_section(report.predictions, report.explanations))
     about = {name: _page_text(value) for name, value in report.about.items()}
     sections.append(table_section("The data", f"What the model was trained and evaluated on. {limits}", about))
     return sections + _run_sections(run) if run else sections
@@ -969,6 +1007,20 @@ def _flips_section(
         "The flip rate refers to the articles that the perturbation changes. " \
         "What the model's own cleaning removes cannot flip a prediction."
     return table_section("Perturbations", note, _percentages(flips, ["flip_rate", "low", "high"]).reset_index())
+
+def _explanations_section(
+    predictions:Predictions, # for labelled articles
+    explanations:list[Explanation|None] # of the most confident errors
+    )->dict[str, Any]: # see reports.table_section
+    "Show the most confident errors with their sentences highlighted."
+    from markupsafe import Markup
+    errors = misclassified(predictions, len(explanations))
+    shown = _page_table(errors[["title", "true", "predicted"]], ["title", "true", "predicted"])
+    highlighted = [Markup(one.html()) if one else "no words" for one in explanations] # html escapes the text
+    shown["text as the model reads it"] = pd.Series(highlighted, dtype=object)
+    note = f"At most {_MAX_EXPLAINED}, the most confident first. The weight of a sentence is the change of the " \
+        "log-odds of fake when it is left out."
+    return table_section("Which sentences moved the errors", note, shown)
 
 def _run_sections(
     run:Run # from finetune
