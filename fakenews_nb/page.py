@@ -98,7 +98,7 @@ def _article_tab(
             gradio.Examples(_EXAMPLES, [title, text], label="Invented examples", cache_examples=False)
         with gradio.Column():
             words = gradio.Markdown("The verdict appears here.")
-            explained = gradio.HTML(visible=False, label="Why", show_label=True)
+            explained = gradio.HTML(visible=False)
     def answer(
         title:str|None, # as typed
         text:str|None # as typed
