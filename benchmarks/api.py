@@ -48,10 +48,11 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")
 def commands(folder):
     "The servers; each command ends with a port."
     options = ["--no-page", "--requests-per-minute", "0", "--port"]
+    def serve(name): return [str(FAKENEWS), "serve", str(folder/name), *options]
     return {
         "FastAPI and pipeline": [sys.executable, "-c", WITH_PIPELINE, str(folder/"pytorch")],
-        "fakenews serve, PyTorch": [str(FAKENEWS), "serve", str(folder/"pytorch"), *options],
-        "fakenews serve, onnxruntime int8": [str(FAKENEWS), "serve", str(folder/"int8"), *options]}
+        "fakenews serve, PyTorch": serve("pytorch"),
+        "fakenews serve, onnxruntime int8": serve("int8")}
 
 
 @contextmanager
@@ -128,9 +129,9 @@ def compare(args, folder):
         for server, command in commands(folder).items():
             with running(command) as address:
                 for clients in CLIENTS:
-                    row = {"clients": clients, "server": server, **measure(address, texts, clients)}
-                    print(row, file=sys.stderr)
-                    rows.append(row)
+                    measured = measure(address, texts, clients)
+                    print(server, clients, measured, file=sys.stderr)
+                    rows.append({"clients": clients, "server": server, **measured})
     table = pd.DataFrame(rows).groupby(["clients", "server"], sort=False).median().round(1)
     print(table.to_string())
     stored = {"rows": table.reset_index().to_dict("records"), "rounds": args.rounds, "articles": args.articles,

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .attribution import explain as explain
     from .audit import run_audit as run_audit
     from .baselines import fit_baseline as fit_baseline
     from .calibration import calibrate as calibrate
@@ -53,6 +54,7 @@ _MODULE_OF = {
     "compare": "evaluation",
     "calibrate": "calibration",
     "choose_threshold": "calibration",
+    "explain": "attribution",
     "misclassified": "error_analysis",
     "error_report": "error_analysis",
     "finish_run": "error_analysis",
