@@ -110,7 +110,7 @@ class _Article:
     text:str # as the model reads it: cleaned, title and body joined
     read:int # characters of text that the model reads
     spans:list[tuple[int, int]] # start and end of each part, within what is read
-    log_odds:float # of fake, for what is read
+    log_odds_of_fake:float # for what is read
 
     def without(self,
         kept:np.ndarray # shape (parts,), bool
@@ -145,8 +145,8 @@ def _read_article(
     spans = _spans(text[:read], by, breaks)
     if not spans: raise DataError("the text has no words, so there is nothing to explain", fix="pass an article")
     spans = _merge_neighbours(spans, max_parts)
-    log_odds = float(_log_odds(detector.model, [text[:read]])[0])
-    return _Article(detector.model, text, read, spans, log_odds)
+    log_odds_of_fake = float(_log_odds(detector.model, [text[:read]])[0])
+    return _Article(detector.model, text, read, spans, log_odds_of_fake)
 
 def _characters_read(
     model:TextModel, # that reads the text
@@ -200,22 +200,22 @@ def _log_odds(
 # %% ../nbs/25_attribution.ipynb #48f40d87
 @dataclass(frozen=True, eq=False, repr=False) # arrays cannot be compared by ==, and a repr of all spans is long
 class Explanation:
-    "The parts of an article, and how much each raises the log-odds of fake."
+    "The parts of an article, and how much each raises the log odds of fake."
     text:str # as the model reads it: cleaned, title and body joined
     read:int # characters of text that the model reads; the rest was cut off
     spans:list[tuple[int, int]] # start and end of each part, within what is read
     weights:np.ndarray # shape (parts,): above 0 the part speaks for fake, below 0 for real
-    log_odds:float # of fake, for what is read
+    log_odds_of_fake:float # for what is read
     method:str # see explain
     by:str # see explain
     calls:int # texts that the model was run on
-    error:float|None=None # integrated gradients: how far the weights are from adding up to the difference, in log-odds
+    error:float|None=None # integrated gradients: how far the weights are from adding up to the difference, in log odds
     r_squared:float|None=None # lime: how well the linear model fits, at most 1
 
     @property
     def label(self)->str: # "fake" or "real"
         "What the whole text reads like, at a threshold of one half."
-        return ID2LABEL[FAKE if self.log_odds >= 0 else REAL]
+        return ID2LABEL[FAKE if self.log_odds_of_fake >= 0 else REAL]
 
     @property
     def parts(self)->list[str]: # in order
@@ -233,7 +233,7 @@ class Explanation:
         "Give all that is known, with the text of each part."
         parts = [{"text": part, "start": start, "end": end, "weight": weight} for part, (start, end), weight
             in zip(self.parts, self.spans, self.weights.tolist(), strict=True)]
-        return {"text": self.text, "read": self.read, "label": self.label, "log_odds": self.log_odds,
+        return {"text": self.text, "read": self.read, "label": self.label, "log_odds_of_fake": self.log_odds_of_fake,
             "method": self.method, "by": self.by, "calls": self.calls, "error": self.error,
             "r_squared": self.r_squared, "parts": parts}
 
@@ -266,7 +266,7 @@ def _occlusion(
     "Leave out one part at a time."
     n_parts = len(article.spans)
     kept = ~np.eye(n_parts, dtype=bool)
-    weights = article.log_odds - article.log_odds_of(kept)
+    weights = article.log_odds_of_fake - article.log_odds_of(kept)
     return _explanation(article, weights, method, by, calls=n_parts + 1)
 
 def _lime(
@@ -312,7 +312,7 @@ def _shapley(
     by:str, # see Explanation
     max_calls:int, # texts to run the model on, at most
     rng:np.random.Generator # of the orders
-    )->Explanation: # a weight for each part; they add up to the log-odds less those of the empty text
+    )->Explanation: # a weight for each part; they add up to the log odds less those of the empty text
     "Average over random orders what a part adds to those before it; each order is also taken backwards."
     n_parts = len(article.spans)
     n_orders = max(1, (max_calls - 2)//max(1, n_parts - 1)//2)
@@ -323,7 +323,7 @@ def _shapley(
         for place in range(n_parts): kept[row, place + 1:, order[place]] = True
     empty = article.log_odds_of(np.zeros((1, n_parts), dtype=bool))[0]
     answers = np.full((len(orders), n_parts + 1), empty)
-    answers[:, -1] = article.log_odds
+    answers[:, -1] = article.log_odds_of_fake
     between = kept[:, 1:-1].reshape(-1, n_parts)
     if len(between): answers[:, 1:-1] = article.log_odds_of(between).reshape(len(orders), n_parts - 1)
     weights = np.zeros(n_parts)
@@ -338,7 +338,7 @@ def _explanation(
     **more:Any # other fields
     )->Explanation: # of the article
     "Put an explanation together."
-    return Explanation(article.text, article.read, article.spans, weights, article.log_odds, method, by, **more)
+    return Explanation(article.text, article.read, article.spans, weights, article.log_odds_of_fake, method, by, **more)
 
 # %% ../nbs/25_attribution.ipynb #557a7b53
 _FIRST_STEPS = 32
@@ -387,8 +387,8 @@ def _token_weights(
     ids:list[int], # of the tokens
     spans:list[tuple[int, int]], # start and end of each token in the text; equal for [CLS] and [SEP]
     steps:int # on the way from the masked text
-    )->tuple[np.ndarray, float]: # a weight per token; the log-odds less those of the masked text
-    "Compute integrated gradients of the log-odds of fake for the output of the embedding layer."
+    )->tuple[np.ndarray, float]: # a weight per token; the log odds less those of the masked text
+    "Compute integrated gradients of the log odds of fake for the output of the embedding layer."
     import torch
     from captum.attr import LayerIntegratedGradients
     classifier = model.model.eval()
@@ -396,15 +396,15 @@ def _token_weights(
     is_special = torch.tensor([[start == end for start, end in spans]], device=classifier.device)
     masks = torch.full_like(tokens, _mask_token(model.tokenizer))
     baseline = torch.where(is_special, tokens, masks)
-    def log_odds(
+    def log_odds_of_fake(
         input_ids:Any # shape (texts, tokens)
         )->Any: # shape (texts,)
         logits = classifier(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).logits
         return logits[:, FAKE] - logits[:, REAL]
     layer = getattr(classifier.base_model, "embeddings", classifier.get_input_embeddings())
-    integrate = LayerIntegratedGradients(log_odds, layer)
+    integrate = LayerIntegratedGradients(log_odds_of_fake, layer)
     weights = integrate.attribute(tokens, baseline, n_steps=steps, internal_batch_size=_STEPS_AT_ONCE)
-    with torch.inference_mode(): ends = log_odds(torch.cat([baseline, tokens])).double()
+    with torch.inference_mode(): ends = log_odds_of_fake(torch.cat([baseline, tokens])).double()
     return weights.detach().sum(dim=-1)[0].double().cpu().numpy(), float(ends[1] - ends[0])
 
 def _mask_token(
@@ -419,7 +419,7 @@ _METHODS:dict[str, Callable[..., Explanation]] = {"occlusion": _occlusion, "lime
 # %% ../nbs/25_attribution.ipynb #e1b6d08a
 _STRONGEST_OPACITY = .45
 _LEAST_SHOWN = .05 # of the largest weight; a part below gets no color
-_NOTHING = .005 # log-odds, shown as 0.00
+_NOTHING = .005 # log odds, shown as 0.00
 _LINES = {"fake": "solid", "real": "dotted"}
 _IN_TABLE = 5
 
@@ -439,7 +439,7 @@ def _highlight(
     if not_read: pieces.append(f'<span style="opacity:.55"> [not read:] <s>{escape(not_read)}</s></span>')
     rows = [_table_row(part, weight) for part, weight in explanation.strongest(_IN_TABLE)]
     legend = (f"{_marked('for fake', largest, largest)} {_marked('for real', -largest, largest)} "
-        "weight: change of the log-odds of fake")
+        "weight: change of the log odds of fake")
     text = f"<div style='white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.7'>{''.join(pieces)}</div>"
     return (f"<div class='fakenews-explanation'>{text}<p style='font-size:.85em'>{legend}</p>"
         f"<table><tbody>{''.join(rows)}</tbody></table></div>")
@@ -486,7 +486,7 @@ def _plot_weights(
     direction = ID2LABEL[FAKE if weights[-1] > 0 else REAL]
     ax.set_title(f"This {explanation.by} speaks most strongly for {direction}: {names[-1]}", fontsize=10, loc="left",
         parse_math=False, wrap=True)
-    ax.set_xlabel("weight: change of the log-odds of fake")
+    ax.set_xlabel("weight: change of the log odds of fake")
     return ax
 
 def _short_name(
@@ -507,7 +507,7 @@ def faithfulness(
     seed:int=0, # of the random orders
     progress:bool=True # show a progress bar after two seconds
     )->pd.DataFrame: # per fraction: deletion, random_deletion, insertion and random_insertion; means over the texts
-    """Measure how fast the log-odds of the predicted label fall without the strongest parts, or rise with them alone.
+    """Measure how fast the log odds of the predicted label fall without the strongest parts, or rise with them alone.
 
     The mean of the column deletion is the AOPC, the area over the perturbation curve.
     """
@@ -531,9 +531,9 @@ def _changes(
     rng:np.random.Generator # of the random orders
     )->np.ndarray: # shape (fractions, curves): see _CURVES
     "Run the model on texts without the strongest or random parts, and on these parts alone."
-    article = _Article(model, explanation.text, explanation.read, explanation.spans, explanation.log_odds)
+    article = _Article(model, explanation.text, explanation.read, explanation.spans, explanation.log_odds_of_fake)
     n_parts = len(article.spans)
-    sign = 1 if explanation.log_odds >= 0 else -1
+    sign = 1 if explanation.log_odds_of_fake >= 0 else -1
     orders = [np.argsort(-sign*explanation.weights, kind="stable")]
     orders += [rng.permutation(n_parts) for _ in range(n_random)]
     chosen = np.zeros((len(orders), len(fractions), n_parts), dtype=bool)
@@ -542,7 +542,7 @@ def _changes(
     flat = chosen.reshape(-1, n_parts)
     empty = np.zeros((1, n_parts), dtype=bool)
     answers = sign*article.log_odds_of(np.concatenate([~flat, flat, empty]))
-    whole = sign*explanation.log_odds
+    whole = sign*explanation.log_odds_of_fake
     deletion = whole - answers[:len(flat)].reshape(len(orders), -1)
     insertion = answers[len(flat):-1].reshape(len(orders), -1) - answers[-1]
     return np.stack([deletion[0], deletion[1:].mean(axis=0), insertion[0], insertion[1:].mean(axis=0)], axis=1)
@@ -580,7 +580,7 @@ def word_influence(
     seed:int=0, # of this draw
     progress:bool=True # show a progress bar after two seconds
     )->pd.DataFrame: # index: the word; columns: articles, tried, weight, largest_weight, verdicts_changed
-    "Measure how words change the log-odds of fake over many articles."
+    "Measure how words change the log odds of fake over many articles."
     cleaned = detector.texts(*_titles_and_bodies(texts, titles))
     read = [text[:_characters_read(detector.model, text)] for text in cleaned]
     rng = np.random.default_rng(seed)

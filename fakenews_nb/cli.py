@@ -805,7 +805,7 @@ def _print_reasons(
     from fakenews_nb.attribution import explain
     explanation = explain(detector, text)
     if len(explanation.parts) == 1: explanation = explain(detector, text, by="word")
-    print(f"  how much each {explanation.by} raises the log-odds of fake, the strongest first:")
+    print(f"  how much each {explanation.by} raises the log odds of fake, the strongest first:")
     for part, weight in explanation.strongest(): print(f"  {weight:+.2f}\t{part}")
 
 # %% ../nbs/36_cli.ipynb #c91b3367

@@ -1019,7 +1019,7 @@ def _explanations_section(
     highlighted = [Markup(one.html()) if one else "no words" for one in explanations] # html escapes the text
     shown["text as the model reads it"] = pd.Series(highlighted, dtype=object)
     note = f"At most {_MAX_EXPLAINED}, the most confident first. The weight of a sentence is the change of the " \
-        "log-odds of fake when it is left out."
+        "log odds of fake when it is left out."
     return table_section("Which sentences moved the errors", note, shown)
 
 def _run_sections(

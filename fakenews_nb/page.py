@@ -123,7 +123,7 @@ def _answer(
     return words, gradio.update(value=_WHY + explanation.html(), visible=True)
 
 _WHY = ("<h3>Which sentences weighed most?</h3><p>The text as the model reads it. We left out one sentence at a time, "
-    "and measured how the log-odds of fake changed.</p>")
+    "and measured how the log odds of fake changed.</p>")
 
 # %% ../nbs/33_page.ipynb #08024be1
 _TABLE_FILES = [".csv", ".tsv", ".jsonl", ".parquet", ".xlsx"]
