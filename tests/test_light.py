@@ -96,6 +96,7 @@ def test_explains_without_heavy_packages(exported):
     code = """
 from fakenews_nb import Detector
 from fakenews_nb.attribution import explain
-print(explain(Detector.load(sys.argv[1]), "The council met. They are lying!", by="word", method=sys.argv[2]).strongest(1)[0][1])
+explanation = explain(Detector.load(sys.argv[1]), "The council met. They are lying!", by="word", method=sys.argv[2])
+print(explanation.strongest(1)[0][1])
 """
     for method in ("occlusion", "lime", "shapley"): assert float(run_blocked(code, exported, method)) != 0
