@@ -430,6 +430,81 @@ def _train_command(
     _print_scores(finish_run(run))
     notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
 
+# %% ../nbs/36_cli.ipynb #af26bb4b
+_SHAPE = "Shape of a new student"
+_Epochs = Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
+    help="Passes over the articles in the last stage (default: those of the recipe).")]
+_Seed = Annotated[int|None, typer.Option(rich_help_panel=_RECIPE,
+    help="Seed of the new weights, the order of the articles and dropout (default: 42).")]
+
+@app.command("distill", epilog="Examples:\n\nfakenews distill runs/first prepared --out runs/student\n\n"
+    "fakenews distill runs/first prepared --arm logits --further-articles news.csv --out runs/student")
+@_guarded
+def _distill_command(
+    teacher:Annotated[Path, typer.Argument(metavar="TEACHER", help="Run or model folder of a fine-tuned model.")],
+    data:Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder.")],
+    out:Annotated[Path, typer.Option(help="Run folder to write.")],
+    overwrite:_Overwrite=False,
+    resume:Annotated[bool, typer.Option("--resume", help="Continue a stopped run with the same settings.")]=False,
+    arm:Annotated[str, typer.Option(
+        help="What the student learns: hard_labels, logits, last_layer (attention and hidden states, then logits), or "
+             "all_layers.")]="last_layer",
+    student:Annotated[str|None, typer.Option(
+        help="Pretrained encoder with the teacher's vocabulary, such as tinybert (default: a new one).")]=None,
+    further_articles:Annotated[str|None, typer.Option(
+        help="Name of a corpus, or file with columns title, text or both: further articles, whose labels are not used."
+        )]=None,
+    further_path:Annotated[Path|None, typer.Option(help="Folder of that corpus.")]=None,
+    recipe:Annotated[str, typer.Option(help="Recipe: fast, or published (that of the source notebook).")]="fast",
+    limit:_Limit=None,
+    processes:Annotated[int|None, typer.Option(min=1,
+        help="Number of processes that share each batch (default: one per GPU, or one without a GPU).")]=None,
+    layers:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE, help="Layers.")]=4,
+    hidden_size:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE, help="Width.")]=312,
+    heads:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE, help="Attention heads in each layer.")]=12,
+    feed_forward_size:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE,
+        help="Width of the feed-forward networks.")]=1200,
+    max_length:_MaxLength=None,
+    epochs:_Epochs=None,
+    lr:Annotated[float|None, typer.Option("--learning-rate", "--lr", min=0, rich_help_panel=_RECIPE,
+        help="Peak learning rate of the last stage (default: that of the recipe).")]=None,
+    seed:_Seed=None
+    )->None:
+    "Train a small student to answer like a fine-tuned teacher, score it on the test articles, and write a report."
+    from fakenews_nb.distillation import DISTILLATIONS, distill
+    from fakenews_nb.error_analysis import finish_run
+    if arm not in DISTILLATIONS:
+        raise DataError(f"no arm is called {arm!r}", where="--arm", fix=f"one of {', '.join(DISTILLATIONS)}")
+    shape:dict[str, Any] = {"layers": layers, "hidden_size": hidden_size, "heads": heads}
+    shape["feed_forward_size"] = feed_forward_size
+    min_steps = None if epochs is None else 0
+    chosen = _chosen_recipe(
+        recipe, max_length=max_length, epochs=epochs, min_steps=min_steps, learning_rate=lr, seed=seed)
+    further = _further_articles(further_articles, further_path) if further_articles else None
+    distillation = replace(DISTILLATIONS[arm], **shape)
+    run = distill(teacher, data, out, student, distillation, chosen, unlabelled_articles=further, limit=limit,
+        resume=resume, overwrite=overwrite, processes=processes)
+    rank, _ = _process_rank()
+    if rank: return
+    _print_scores(finish_run(run))
+    notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
+
+
+def _further_articles(
+    source:str, # a key of data.CORPORA, or a file
+    path:Path|None # folder of the corpus
+    )->"pd.DataFrame": # with the columns title and text
+    "Read articles of which only the texts are used; `DataError` if a file has neither title nor text."
+    from fakenews_nb.data import CORPORA, load_articles
+    from fakenews_nb.tables import read_table
+    if source in CORPORA: return load_articles(source, path=path)
+    if path is not None: _refuse_settings({"further_path": path}, "a file has no folder", "name a corpus")
+    table = read_table(source)
+    if not {"title", "text"} & set(table.columns):
+        raise DataError(f"neither a column title nor a column text, but {', '.join(table.columns)}", where=source,
+            fix="rename the columns")
+    return table.reindex(columns=["title", "text"])
+
 # %% ../nbs/36_cli.ipynb #bc284331
 def _articles_to_evaluate(
     data:str, # a prepared folder, a corpus's name, or a file

@@ -136,18 +136,44 @@ def finetune(
     with _main_process_first(): folder = _open_run(out, settings, resume or rank > 0, overwrite and rank == 0)
     if process_count > running:
         worker_options = {"data": data, "model": model, "recipe": recipe, "limit": limit, "callbacks": callbacks}
-        _launch_workers(process_count, folder, worker_options)
+        _launch_workers(process_count, folder, finetune, worker_options)
         return load_run(folder)
-    with _recipe_kernels(encoder, resolved):
-        trainer = _build_trainer(encoder, tokenizer, train, dataset["validation"], resolved, folder, callbacks)
+    task = _Task(encoder, tokenizer, train, dataset["validation"], resolved, manifest)
+    return _train_and_save(task, folder, resume, callbacks)
+
+# %% ../nbs/19_training.ipynb #2ea11270
+@dataclass(frozen=True)
+class _Task:
+    "What is trained, and on what."
+    model:PreTrainedModel # the model to fine-tune
+    tokenizer:PreTrainedTokenizerBase # the tokenizer of the model
+    train:Dataset # training articles
+    validation:Dataset # validation articles
+    recipe:Recipe # the resolved recipe, see _resolve_recipe
+    manifest:dict[str, Any] # the manifest of the prepared folder
+
+def _train_and_save(
+    task:_Task, # what is trained, and on what
+    folder:Path, # the run folder, with run.json in it
+    resume:bool, # True continues from the last checkpoint
+    callbacks:Sequence[TrainerCallback]=(), # further callbacks
+    adjust:Callable[[Trainer], dict[str, Any]]|None=None # changes the Trainer; returns further entries of metrics.json
+    )->Run: # the finished run
+    "Train a model and write the run folder; `ModelError` if the training diverges."
+    recipe = task.recipe
+    with _recipe_kernels(task.model, recipe):
+        trainer = _build_trainer(
+            task.model, task.tokenizer, task.train, task.validation, recipe=recipe, out=folder, callbacks=callbacks)
+        further_metrics = adjust(trainer) if adjust else {}
         seconds = _train_or_resume(trainer, folder, resume)
-        if _has_averaged(trainer, resolved): trainer.evaluate()
+        if _has_averaged(trainer, recipe): trainer.evaluate()
     _check_converged(trainer, folder)
-    metrics = _run_metrics(trainer, resolved, manifest, seconds)
+    metrics = _run_metrics(trainer, recipe, task.manifest, seconds) | further_metrics
     for note in metrics["notes"]["validation"]: notify(note)
-    text_pipeline = TextPipeline(_manifest_rules(manifest), resolved.missing_parts)
+    text_pipeline = TextPipeline(_manifest_rules(task.manifest), recipe.missing_parts)
+    rank, _ = _process_rank()
     with _main_process_first():
-        if rank == 0: _save_run(trainer, tokenizer, text_pipeline, folder, metrics)
+        if rank == 0: _save_run(trainer, task.tokenizer, text_pipeline, folder, metrics)
     return Run(folder, metrics)
 
 # %% ../nbs/19_training.ipynb #be927f63
@@ -634,7 +660,7 @@ class _GroupByLength(_TrainerBase):
         "Make the sampler of the training articles."
         if not self.group_by_length: return super()._get_train_sampler(train_dataset)
         tokens = cast("Dataset", self.train_dataset)
-        batch_size = self.args.train_batch_size*self.args.world_size
+        batch_size = self.args.train_batch_size*self.args.gradient_accumulation_steps*self.args.world_size
         return _grouped_sampler(np.asarray(tokens["length"]), batch_size, self.args.seed)
 
 # %% ../nbs/19_training.ipynb #37d8490c
@@ -990,13 +1016,14 @@ def _train_or_resume(
 # %% ../nbs/19_training.ipynb #8990b714
 _REPORTED_ERRORS = {error.__name__: error for error in (DataError, ModelError, OutputError, Interrupted)}
 
-def _finetune_worker(
+def _train_worker(
     report_folder:str, # the folder for a JSON file that reports an error
-    options:dict[str, Any] # keyword arguments of finetune
+    train:Callable[..., Run], # finetune or distill
+    options:dict[str, Any] # its keyword arguments
     )->None:
-    "Fine-tune in a worker process, and report an error to the process that started it."
+    "Train in a worker process, and report an error to the process that started it."
     tune_process()
-    try: finetune(**options)
+    try: train(**options)
     except FakeNewsError as error:
         fields = {name: value and str(value) for name, value in vars(error).items()}
         rank, _ = _process_rank()
@@ -1005,7 +1032,7 @@ def _finetune_worker(
 
 # %% ../nbs/19_training.ipynb #6ade7616
 def _reported_error(
-    report_folder:Path # see _finetune_worker
+    report_folder:Path # see _train_worker
     )->FakeNewsError|None: # the report of the lowest rank; None if there is no report
     "Read the error that a worker process has reported."
     for path in sorted(report_folder.glob("*.json")):
@@ -1027,9 +1054,10 @@ def _keep_signal_handlers()->Iterator[None]:
 def _launch_workers(
     processes:int, # number of processes to start
     out:Path, # the run folder, which already holds run.json
-    options:dict[str, Any] # further keyword arguments of finetune
+    train:Callable[..., Run], # finetune or distill
+    options:dict[str, Any] # its keyword arguments, but for out and resume
     )->None:
-    "Fine-tune in several worker processes, and raise the error that one of them reports."
+    "Train in several worker processes, and raise the error that one of them reports."
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -1042,9 +1070,9 @@ def _launch_workers(
         rdzv_endpoint="localhost:0", # 0: any free port
         start_method="spawn",
         max_restarts=0)
-    launch = elastic_launch(config, _finetune_worker)
+    launch = elastic_launch(config, _train_worker)
     with tempfile.TemporaryDirectory() as report_folder, _keep_signal_handlers():
-        try: launch(report_folder, {**options, "out": out, "resume": True})
+        try: launch(report_folder, train, {**options, "out": out, "resume": True})
         except (ChildFailedError, SignalException) as error:
             reported = _reported_error(Path(report_folder))
             if reported: raise reported from None
@@ -1089,7 +1117,8 @@ def _ends_with_average(
     return len(last_steps) == 2 and last_steps[0] == last_steps[1]
 
 # %% ../nbs/19_training.ipynb #c1965293
-_SCORES = ("loss", "accuracy", "f1", "precision", "recall", "macro_f1", "fake_recall", "real_recall")
+_SCORES = ("loss", "accuracy", "f1", "precision", "recall", "macro_f1", "fake_recall", "real_recall",
+    "teacher_agreement")
 _DATA_FIELDS = ("source", "origin", "protocol", "seed", "cleaning", "counts")
 
 def _run_metrics(
