@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .core import FakeNewsError as FakeNewsError
     from .data import load_articles as load_articles
     from .detector import Detector as Detector
+    from .distillation import distill as distill
     from .error_analysis import error_report as error_report
     from .error_analysis import finish_run as finish_run
     from .error_analysis import misclassified as misclassified
@@ -48,6 +49,7 @@ _MODULE_OF = {
     "RECIPES": "training",
     "finetune": "training",
     "load_run": "training",
+    "distill": "distillation",
     "Predictions": "evaluation",
     "predict": "evaluation",
     "evaluate_predictions": "evaluation",
