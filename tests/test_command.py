@@ -8,7 +8,7 @@ import pytest
 from conftest import COMMAND, fakenews
 
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "pandas")
-COMMANDS = ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "export", "predict",
+COMMANDS = ("corpora", "audit", "prepare", "train", "evaluate", "errors", "transfer", "distill", "export", "predict",
     "serve", "push", "demo")
 
 
@@ -38,7 +38,7 @@ def test_public_names():
     for name in fakenews_nb.__all__:
         assert getattr(fakenews_nb, name) is not None
         assert name in dir(fakenews_nb)
-    assert 15 <= len(fakenews_nb.__all__) <= 25
+    assert 15 <= len(fakenews_nb.__all__) <= 27
     assert not hasattr(fakenews_nb, "nothing")
 
 
