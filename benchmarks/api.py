@@ -7,7 +7,6 @@ tokenizer has TinyBERT's vocabulary. Each client sends one real article of 512 t
 the next one. The clients run on the same machine as the server and use some of its processors. The servers take turns,
 for several rounds; the table shows medians over the rounds. Writes results/api.json.
 """
-import argparse
 import asyncio
 import json
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import httpx
 import pandas as pd
-from serving import FAKENEWS, add_abstention, cut_texts, make_model
+from serving import FAKENEWS, add_abstention, article_options, cut_texts, make_model
 
 CLIENTS = (1, 8, 50)
 SECONDS = 10. # of each measurement
@@ -106,10 +105,7 @@ def measure(address, texts, clients):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--articles", default="isot", help="name of a corpus, or a file of articles")
-    parser.add_argument("--path", help="folder of the corpus")
-    parser.add_argument("--tokenizer", required=True, help="model folder with TinyBERT's vocabulary")
+    parser = article_options(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name: compare(args, Path(name))

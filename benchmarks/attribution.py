@@ -7,7 +7,6 @@ tokenizer has TinyBERT's vocabulary. The articles are real and have at least 512
 Each row is the median over several articles; the last one explains 100 articles in one call.
 Writes results/attribution.json.
 """
-import argparse
 import json
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from serving import cut_texts, make_model, peak_megabytes
+from serving import article_options, cut_texts, make_model, peak_megabytes
 
 ARTICLES = 5
 IN_ONE_CALL = 100
@@ -41,11 +40,7 @@ def measure(detector, texts, settings):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--articles", default="isot", help="name of a corpus, or a file of articles")
-    parser.add_argument("--path", help="folder of the corpus")
-    parser.add_argument("--tokenizer", required=True, help="model folder with TinyBERT's vocabulary")
-    args = parser.parse_args()
+    args = article_options(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as name: compare(args, Path(name))
 
 

@@ -37,6 +37,15 @@ FOLDERS = ("pytorch", "fp32", "int8", "openvino_bf16", "openvino_int8")
 FAKENEWS = Path(sys.executable).parent/"fakenews"
 
 
+def article_options(description):
+    "A parser with the options for articles and tokenizer that several benchmarks share."
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--articles", default="isot", help="name of a corpus, or a file of articles")
+    parser.add_argument("--path", help="folder of the corpus")
+    parser.add_argument("--tokenizer", help="model folder with TinyBERT's vocabulary")
+    return parser
+
+
 # ---- the models ------------------------------------------------------------------------------------------------------
 
 def make_model(folder, tokenizer_folder):
@@ -211,10 +220,7 @@ def folder_megabytes(folder): return sum(path.stat().st_size for path in folder.
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--articles", default="isot", help="name of a corpus, or a file of articles")
-    parser.add_argument("--path", help="folder of the corpus")
-    parser.add_argument("--tokenizer", help="model folder with TinyBERT's vocabulary")
+    parser = article_options(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", nargs="*", default=list(SIDES), help="only these")
     parser.add_argument("--side", help=argparse.SUPPRESS)

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .attribution import explain as explain
     from .audit import run_audit as run_audit
     from .baselines import fit_baseline as fit_baseline
     from .calibration import calibrate as calibrate
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from .core import FakeNewsError as FakeNewsError
     from .data import load_articles as load_articles
     from .detector import Detector as Detector
-    from .distillation import distill as distill
     from .error_analysis import error_report as error_report
     from .error_analysis import finish_run as finish_run
     from .error_analysis import misclassified as misclassified
@@ -49,14 +47,12 @@ _MODULE_OF = {
     "RECIPES": "training",
     "finetune": "training",
     "load_run": "training",
-    "distill": "distillation",
     "Predictions": "evaluation",
     "predict": "evaluation",
     "evaluate_predictions": "evaluation",
     "compare": "evaluation",
     "calibrate": "calibration",
     "choose_threshold": "calibration",
-    "explain": "attribution",
     "misclassified": "error_analysis",
     "error_report": "error_analysis",
     "finish_run": "error_analysis",

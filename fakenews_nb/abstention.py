@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else: Predictions = _LazyType("fakenews_nb.evaluation", "Predictions")
 
 # %% auto #0
-__all__ = ['ERROR_RATES', 'confidence_thresholds']
+__all__ = []
 
 # %% ../nbs/23_abstention.ipynb #88eceec0
 ERROR_RATES = (.1, .05, .02, .01, .005, .002, .001)

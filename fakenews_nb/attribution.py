@@ -42,6 +42,8 @@ class _Explainable(Protocol):
         ...
 
 _BY = ("sentence", "word")
+_NO_WORDS = "the text has no words, so there is nothing to explain"
+_PASS_WORDS = "leave it out, or pass an article"
 
 def explain(
     detector:_Explainable, # a Detector
@@ -63,8 +65,9 @@ def explain(
     rng = np.random.default_rng(seed)
     explanations = []
     with _progress_bar(len(bodies), progress) as bar:
-        for title, body in zip(heads, bodies, strict=True):
+        for place, (title, body) in enumerate(zip(heads, bodies, strict=True), start=1):
             article = _read_article(detector, title, body, by, limit)
+            if not article.spans: raise DataError(_NO_WORDS, where=f"text {place} of {len(bodies)}", fix=_PASS_WORDS)
             explanations.append(weigh(article, method, by, max_calls, rng))
             bar.update(1)
     return explanations[0] if is_one else explanations
@@ -138,12 +141,11 @@ def _read_article(
     by:str, # see explain
     max_parts:int # neighbours are joined if there are more
     )->_Article: # ready to be explained
-    "Clean an article, and divide what the model reads of it into parts; `DataError` if it has no words."
+    "Clean an article, and divide what the model reads of it into parts; none, if it has no words."
     text, title_alone = detector.texts([title, title], [body, None])
     read = _characters_read(detector.model, text)
     breaks = [len(title_alone)] if title_alone and text.startswith(title_alone + " ") else []
     spans = _spans(text[:read], by, breaks)
-    if not spans: raise DataError("the text has no words, so there is nothing to explain", fix="pass an article")
     spans = _merge_neighbours(spans, max_parts)
     log_odds_of_fake = float(_log_odds(detector.model, [text[:read]])[0])
     return _Article(detector.model, text, read, spans, log_odds_of_fake)
@@ -159,7 +161,7 @@ def _characters_read(
     return read
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
-_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)])|(?<=[。！？]))\s*(?=\s|[^\x00-\x7f])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?<=[。！？])(?![”’」』])|(?<=[。！？][”’」』])")
 
 def _spans(
     text:str, # what the model reads
@@ -183,7 +185,7 @@ def _merge_neighbours(
     most:int # parts
     )->list[tuple[int, int]]: # at most so many, in order
     "Join neighbouring parts if there are too many."
-    size = -(-len(spans)//most)
+    size = max(1, -(-len(spans)//most))
     return [(spans[start][0], spans[min(start + size, len(spans)) - 1][1]) for start in range(0, len(spans), size)]
 
 def _log_odds(
@@ -288,7 +290,7 @@ def _lime(
     weights, r_squared = _ridge(kept.astype(float), answers, closeness)
     return _explanation(article, weights, method, by, calls=max_calls, r_squared=r_squared)
 
-_LIME_WIDTH = .25 # of the kernel, in cosine distance; the value for texts in the authors' program
+_LIME_WIDTH = .25 # of the kernel, in cosine distance
 _RIDGE = 1. # penalty on squared weights
 
 def _ridge(

@@ -366,6 +366,12 @@ def _chosen_recipe(
 
 # %% ../nbs/36_cli.ipynb #1621fa9b
 _RECIPE = "Options that change the recipe"
+_Resume = Annotated[bool, typer.Option("--resume", help="Continue a stopped run with the same settings.")]
+_RecipeName = Annotated[str, typer.Option(help="Recipe: fast, or published (that of the source notebook).")]
+_Processes = Annotated[int|None, typer.Option(min=1,
+    help="Number of processes that share each batch (default: one per GPU, or one without a GPU).")]
+_Seed = Annotated[int|None, typer.Option(rich_help_panel=_RECIPE,
+    help="Seed of the new weights, the order of the articles and dropout (default: 42).")]
 _Limit = Annotated[int|None, typer.Option(min=2,
     help="Largest number of training articles of an encoder, for a trial (default: all).")]
 _MaxLength = Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
@@ -382,13 +388,12 @@ def _train_command(
         help="Prepared folder, or name of a corpus or file of articles to prepare first.")],
     out:Annotated[Path, typer.Option(help="Run folder to write.")],
     overwrite:_Overwrite=False,
-    resume:Annotated[bool, typer.Option("--resume", help="Continue a stopped run with the same settings.")]=False,
+    resume:_Resume=False,
     model:Annotated[str, typer.Option(
         help="Encoder to fine-tune: tinybert, a Hub id, a model folder, or tiny, which needs no download.")]="tinybert",
-    recipe:Annotated[str, typer.Option(help="Recipe: fast, or published (that of the source notebook).")]="fast",
+    recipe:_RecipeName="fast",
     limit:_Limit=None,
-    processes:Annotated[int|None, typer.Option(min=1,
-        help="Number of processes that share each batch (default: one per GPU, or one without a GPU).")]=None,
+    processes:_Processes=None,
     max_length:_MaxLength=None,
     epochs:Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
         help="Passes over the training articles "
@@ -400,8 +405,7 @@ def _train_command(
     precision:Annotated[str|None, typer.Option(rich_help_panel=_RECIPE,
         help="Precision: fp32, bf16 or fp16 "
              "(default: for fast, the fastest that the device computes natively; for published, fp32).")]=None,
-    seed:Annotated[int|None, typer.Option(rich_help_panel=_RECIPE,
-        help="Seed of the new weights, the order of the articles and dropout (default: 42).")]=None,
+    seed:_Seed=None,
     class_weight:Annotated[str|None, typer.Option(rich_help_panel=_RECIPE,
         help="Weight of the classes in the loss: balanced gives fake and real articles the same total weight "
              "(default: every article weighs the same).")]=None,
@@ -432,40 +436,37 @@ def _train_command(
 
 # %% ../nbs/36_cli.ipynb #af26bb4b
 _SHAPE = "Shape of a new student"
-_Epochs = Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
-    help="Passes over the articles in the last stage (default: those of the recipe).")]
-_Seed = Annotated[int|None, typer.Option(rich_help_panel=_RECIPE,
-    help="Seed of the new weights, the order of the articles and dropout (default: 42).")]
 
 @app.command("distill", epilog="Examples:\n\nfakenews distill runs/first prepared --out runs/student\n\n"
-    "fakenews distill runs/first prepared --arm logits --further-articles news.csv --out runs/student")
+    "fakenews distill runs/first prepared --arm logits --unlabelled-articles news.csv --out runs/student")
 @_guarded
 def _distill_command(
     teacher:Annotated[Path, typer.Argument(metavar="TEACHER", help="Run or model folder of a fine-tuned model.")],
     data:Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder.")],
     out:Annotated[Path, typer.Option(help="Run folder to write.")],
     overwrite:_Overwrite=False,
-    resume:Annotated[bool, typer.Option("--resume", help="Continue a stopped run with the same settings.")]=False,
+    resume:_Resume=False,
     arm:Annotated[str, typer.Option(
         help="What the student learns: hard_labels, logits, last_layer (attention and hidden states, then logits), or "
-             "all_layers.")]="last_layer",
+             "all_layers.")]="logits",
     student:Annotated[str|None, typer.Option(
         help="Pretrained encoder with the teacher's vocabulary, such as tinybert (default: a new one).")]=None,
-    further_articles:Annotated[str|None, typer.Option(
+    unlabelled_articles:Annotated[str|None, typer.Option(
         help="Name of a corpus, or file with columns title, text or both: further articles, whose labels are not used."
         )]=None,
-    further_path:Annotated[Path|None, typer.Option(help="Folder of that corpus.")]=None,
-    recipe:Annotated[str, typer.Option(help="Recipe: fast, or published (that of the source notebook).")]="fast",
+    unlabelled_path:Annotated[Path|None, typer.Option(help="Folder of that corpus.")]=None,
+    recipe:_RecipeName="fast",
     limit:_Limit=None,
-    processes:Annotated[int|None, typer.Option(min=1,
-        help="Number of processes that share each batch (default: one per GPU, or one without a GPU).")]=None,
-    layers:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE, help="Layers.")]=4,
-    hidden_size:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE, help="Width.")]=312,
-    heads:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE, help="Attention heads in each layer.")]=12,
-    feed_forward_size:Annotated[int, typer.Option(min=1, rich_help_panel=_SHAPE,
-        help="Width of the feed-forward networks.")]=1200,
+    processes:_Processes=None,
+    layers:Annotated[int|None, typer.Option(min=1, rich_help_panel=_SHAPE, help="Layers (default: 4).")]=None,
+    hidden_size:Annotated[int|None, typer.Option(min=1, rich_help_panel=_SHAPE, help="Width (default: 312).")]=None,
+    heads:Annotated[int|None, typer.Option(min=1, rich_help_panel=_SHAPE,
+        help="Attention heads in each layer (default: 12).")]=None,
+    feed_forward_size:Annotated[int|None, typer.Option(min=1, rich_help_panel=_SHAPE,
+        help="Width of the feed-forward networks (default: 1200).")]=None,
     max_length:_MaxLength=None,
-    epochs:_Epochs=None,
+    epochs:Annotated[int|None, typer.Option(min=1, rich_help_panel=_RECIPE,
+        help="Passes over the articles in the last stage (default: those of the recipe).")]=None,
     lr:Annotated[float|None, typer.Option("--learning-rate", "--lr", min=0, rich_help_panel=_RECIPE,
         help="Peak learning rate of the last stage (default: that of the recipe).")]=None,
     seed:_Seed=None
@@ -475,12 +476,14 @@ def _distill_command(
     from fakenews_nb.error_analysis import finish_run
     if arm not in DISTILLATIONS:
         raise DataError(f"no arm is called {arm!r}", where="--arm", fix=f"one of {', '.join(DISTILLATIONS)}")
-    shape:dict[str, Any] = {"layers": layers, "hidden_size": hidden_size, "heads": heads}
-    shape["feed_forward_size"] = feed_forward_size
+    shape = _given(layers=layers, hidden_size=hidden_size, heads=heads, feed_forward_size=feed_forward_size)
+    if student: _refuse_settings(shape, "a pretrained student has its own shape", "leave --student out")
     min_steps = None if epochs is None else 0
     chosen = _chosen_recipe(
         recipe, max_length=max_length, epochs=epochs, min_steps=min_steps, learning_rate=lr, seed=seed)
-    further = _further_articles(further_articles, further_path) if further_articles else None
+    if not unlabelled_articles:
+        _refuse_settings({"unlabelled_path": unlabelled_path}, "no corpus is named", "name one")
+    further = _texts_alone(unlabelled_articles, unlabelled_path) if unlabelled_articles else None
     distillation = replace(DISTILLATIONS[arm], **shape)
     run = distill(teacher, data, out, student, distillation, chosen, unlabelled_articles=further, limit=limit,
         resume=resume, overwrite=overwrite, processes=processes)
@@ -490,7 +493,7 @@ def _distill_command(
     notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
 
 
-def _further_articles(
+def _texts_alone(
     source:str, # a key of data.CORPORA, or a file
     path:Path|None # folder of the corpus
     )->"pd.DataFrame": # with the columns title and text
@@ -498,7 +501,7 @@ def _further_articles(
     from fakenews_nb.data import CORPORA, load_articles
     from fakenews_nb.tables import read_table
     if source in CORPORA: return load_articles(source, path=path)
-    if path is not None: _refuse_settings({"further_path": path}, "a file has no folder", "name a corpus")
+    _refuse_settings({"unlabelled_path": path}, "a file has no folder", "name a corpus")
     table = read_table(source)
     if not {"title", "text"} & set(table.columns):
         raise DataError(f"neither a column title nor a column text, but {', '.join(table.columns)}", where=source,

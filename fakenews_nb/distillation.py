@@ -80,6 +80,7 @@ _ARMS = (
     Distillation("all_layers", match=("embeddings", *_STATES), layer_map="uniform"))
 
 DISTILLATIONS = {arm.name: arm for arm in _ARMS}
+_NEW_STUDENT = "new student" # in run.json, in place of a pretrained encoder
 
 # %% ../nbs/20_distillation.ipynb #e0149f60
 def distill(
@@ -87,7 +88,7 @@ def distill(
     data:str|Path, # the prepared folder, see splits.prepare
     out:str|Path, # the run folder to create
     student:str|Path|None=None, # a pretrained encoder, see models.load_encoder; None: a new one, see Distillation
-    distillation:Distillation=DISTILLATIONS["last_layer"], # what the student learns from the teacher
+    distillation:Distillation=DISTILLATIONS["logits"], # what the student learns from the teacher
     recipe:Recipe=RECIPES["fast"], # the settings of the training; its epochs are those of stage 2
     *,
     unlabelled_articles:pd.DataFrame|None=None, # further articles with title and text; other columns are not read
@@ -108,7 +109,7 @@ def distill(
     rank, running = _process_rank()
     process_count = training._process_count(processes, running)
     resolved = _resolve_recipe(recipe, models, len(train), process_count)
-    settings = training._run_settings(data, manifest, student or teacher, resolved, limit)
+    settings = training._run_settings(data, manifest, student or _NEW_STUDENT, resolved, limit)
     settings |= _distillation_settings(teacher, student, distillation, extra)
     if resume: training._check_resumable(resolved, Path(out))
     with _main_process_first():

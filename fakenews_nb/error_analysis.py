@@ -44,8 +44,8 @@ else:
     Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['PERTURBATIONS', 'finish_run', 'error_report', 'ErrorReport', 'misclassified', 'least_confident', 'slice_columns',
-           'find_slices', 'plot_slices', 'nearest_articles', 'label_issues', 'perturbation_table']
+__all__ = ['PERTURBATIONS', 'finish_run', 'error_report', 'ErrorReport', 'misclassified', 'least_confident', 'plot_slices',
+           'nearest_articles', 'label_issues', 'perturbation_table']
 
 # %% ../nbs/26_error_analysis.ipynb #61ff5d51
 def finish_run(
@@ -694,8 +694,10 @@ def _explain_errors(
     reader = _CleanedBefore(load_model(model), TextPipeline.load(_resolve_model_folder(model)), cleaned_by)
     explanations:list[Explanation|None] = []
     for title, text in zip(errors.title, errors.text, strict=True):
-        try: explanations.append(explain(reader, [text], [title], max_parts=_MAX_SENTENCES, progress=False)[0])
-        except DataError: explanations.append(None)
+        has_words = re.search(r"\w", reader.texts([title], [text])[0]) is not None
+        explanation = None
+        if has_words: explanation = explain(reader, [text], [title], max_parts=_MAX_SENTENCES, progress=False)[0]
+        explanations.append(explanation)
     return explanations
 
 _MAX_SENTENCES = 40 # of an article, that are weighed one by one; more are joined

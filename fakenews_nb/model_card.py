@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .abstention import AbstentionRules
 from .core import _LazyModule
+from .distillation import _NEW_STUDENT
 from .files import new_file
 from .models import _MODELS
 from .reports import format_percent
@@ -90,7 +91,9 @@ def _hub_name(
     "Give an encoder's name on the Hub."
     name = _MODELS.get(base_model, base_model)
     is_path = Path(name).exists() or name.startswith((".", "/", "~")) or "\\" in name
-    return None if is_path or name == "tiny" or name.count("/") > 1 else name
+    return None if is_path or name in _UNNAMED or name.count("/") > 1 else name
+
+_UNNAMED = {"tiny": "tiny, from random weights", _NEW_STUDENT: "none: a new student, distilled from a teacher"}
 
 def _training_rows(
     metrics:dict[str, Any], # see write_model_card
@@ -98,7 +101,7 @@ def _training_rows(
     )->dict[str, str]: # names and values
     "Describe how a model was trained."
     data, recipe = metrics["data"], metrics["recipe"]
-    unnamed = "tiny, from random weights" if base_model == "tiny" else "from a folder"
+    unnamed = _UNNAMED.get(base_model, "from a folder")
     counts = [f"{split}: {count['fake']:,} fake, {count['real']:,} real" for split, count in data["counts"].items()]
     return {
         "base model": _hub_name(base_model) or unnamed,

@@ -27,7 +27,7 @@ else:
     PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
-__all__ = ['load_encoder', 'load_classifier', 'predict_logits', 'text_embeddings', 'apply_temperature']
+__all__ = ['load_encoder', 'load_classifier', 'predict_logits', 'text_embeddings']
 
 # %% ../nbs/17_models.ipynb #d2b48059
 _MODELS = {"tinybert": "huawei-noah/TinyBERT_General_4L_312D"}

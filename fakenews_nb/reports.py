@@ -25,7 +25,7 @@ else:
     Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['CLASS_COLORS', 'write_page', 'table_section', 'figure_image', 'new_axes', 'format_percent']
+__all__ = ['CLASS_COLORS', 'new_axes', 'format_percent']
 
 # %% ../nbs/06_reports.ipynb #dd60931d
 def write_page(

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 from .core import FAKE, ID2LABEL, REAL
 
 # %% auto #0
-__all__ = ['classification_scores', 'weighted_scores', 'wilson_interval', 'delong_interval', 'bootstrap_weights', 'mcnemar',
-           'holm']
+__all__ = ['classification_scores', 'weighted_scores', 'wilson_interval', 'delong_interval', 'mcnemar', 'holm']
 
 # %% ../nbs/05_stats.ipynb #6923d89d
 def classification_scores(

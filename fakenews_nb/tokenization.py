@@ -39,8 +39,7 @@ else:
     PreTrainedTokenizerBase = _LazyType("transformers", "PreTrainedTokenizerBase")
 
 # %% auto #0
-__all__ = ['article_texts', 'TextPipeline', 'train_tokenizer', 'tokenize', 'encode', 'make_collator', 'padding_table',
-           'plot_lengths']
+__all__ = ['article_texts', 'TextPipeline', 'train_tokenizer', 'tokenize', 'encode', 'padding_table', 'plot_lengths']
 
 # %% ../nbs/13_tokenization.ipynb #c352e4ce
 _MISSING_PARTS = ("keep", "empty")

@@ -21,6 +21,15 @@ def fakenews(*args, code=0):
     return done.stdout, done.stderr
 
 
+def save_without_dropout(model, tokenizer, folder):
+    "Write a model folder whose dropout is off, because each process would draw other random numbers for it."
+    model.config.hidden_dropout_prob = 0.
+    model.config.attention_probs_dropout_prob = 0.
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def here(capsys):
     "The same command in this process, which saves loading torch; returns code, standard output, standard error."

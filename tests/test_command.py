@@ -38,7 +38,7 @@ def test_public_names():
     for name in fakenews_nb.__all__:
         assert getattr(fakenews_nb, name) is not None
         assert name in dir(fakenews_nb)
-    assert 15 <= len(fakenews_nb.__all__) <= 27
+    assert 15 <= len(fakenews_nb.__all__) <= 25
     assert not hasattr(fakenews_nb, "nothing")
 
 

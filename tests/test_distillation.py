@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import save_without_dropout
 from safetensors.torch import load_file
 
 SMALL = {"layers": 1, "hidden_size": 32, "heads": 1, "feed_forward_size": 64}
@@ -141,12 +142,7 @@ def no_dropout(tmp_path_factory, run_folder):
     from fakenews_nb.models import load_classifier
     teacher, tokenizer = load_classifier(run_folder/"model")
     model = _new_student(teacher, tokenizer, small("logits"), seed=42)
-    model.config.hidden_dropout_prob = 0.
-    model.config.attention_probs_dropout_prob = 0.
-    folder = tmp_path_factory.mktemp("no-dropout")/"model"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_without_dropout(model, tokenizer, tmp_path_factory.mktemp("no-dropout")/"model")
 
 
 def test_two_processes_take_the_steps_of_one(train_student, no_dropout, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMMAND
+from conftest import COMMAND, save_without_dropout
 
 TORCHRUN = Path(sys.executable).parent/"torchrun"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"} # two processes with two threads each slow each other down
@@ -42,12 +42,7 @@ def no_dropout(tmp_path_factory, prepared):
     from fakenews_nb.splits import load_prepared
     dataset, _ = load_prepared(prepared)
     model, tokenizer = _make_tiny(list(dataset["train"]["text"]), 64)
-    model.config.hidden_dropout_prob = 0.
-    model.config.attention_probs_dropout_prob = 0.
-    folder = tmp_path_factory.mktemp("no-dropout")/"model"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_without_dropout(model, tokenizer, tmp_path_factory.mktemp("no-dropout")/"model")
 
 
 @pytest.fixture(scope="module")
