@@ -575,7 +575,7 @@ def rank_agreement(
 def word_influence(
     detector:_Explainable, # a Detector
     texts:Any, # many texts, not cleaned; the bodies if you pass titles
-    words:Sequence[str], # words or phrases, as they stand in cleaned texts; letter case does not matter
+    words:Sequence[str], # words or phrases; letter case and the punctuation between two words do not matter
     titles:Any=None, # a title for each text; None: the texts have no titles, or bring them along
     *,
     max_articles:int=200, # drawn at random for each word, among those that contain it
@@ -601,7 +601,8 @@ def _influence(
     rng:np.random.Generator # see word_influence
     )->dict[str, float]: # a row of the table
     "Leave out a word wherever it stands."
-    pattern = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+    phrase = r"\W+".join(map(re.escape, word.split()))
+    pattern = re.compile(rf"(?<!\w){phrase}(?!\w)", re.IGNORECASE)
     having = [text for text in texts if pattern.search(text)]
     tried = having
     if len(having) > max_articles:
