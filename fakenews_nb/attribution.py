@@ -154,11 +154,12 @@ def _characters_read(
     model:TextModel, # that reads the text
     text:str # cleaned and joined
     )->int: # its length, if the model reads all of it
-    "Tell how much of a text a model reads; a word of which it reads the beginning only does not count."
+    "Tell how much of a text a model reads; the beginning of a word counts only if nothing else is read."
     if not model.encode([text]).truncated[0]: return len(text)
     read = max(end for _, end in model.token_spans(text))
-    while 0 < read < len(text) and text[read - 1].isalnum() and text[read].isalnum(): read -= 1
-    return read
+    end = read
+    while 0 < end < len(text) and text[end - 1].isalnum() and text[end].isalnum(): end -= 1
+    return end or read
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?=\s)|(?<=[.!?][\"'”’)])(?=\s)|(?<=[。！？])(?![”’」』])|(?<=[。！？][”’」』])")

@@ -57,6 +57,7 @@ def _shown_titles(
 
 # %% ../nbs/00_core.ipynb #ba9690d0
 _MADE_BY = "fakenews_nb"
+_NEW_STUDENT = "new student" # stands in run.json for the name of a pretrained encoder
 
 # %% ../nbs/00_core.ipynb #32076ca1
 class FakeNewsError(Exception):

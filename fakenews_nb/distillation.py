@@ -21,7 +21,7 @@ import numpy as np
 
 from . import core, stats, tokenization, training
 from .cleaning import Rule, clean_articles
-from .core import _MADE_BY, ID2LABEL, LABEL2ID, DataError, ModelError
+from .core import _MADE_BY, _NEW_STUDENT, ID2LABEL, LABEL2ID, DataError, ModelError
 from .files import new_file, new_folder, read_json, sha256, write_json
 from .kernels import _can_pack, _encoder_layers, _first_position_id, _layer_parts, fast_kernels
 from .models import _quiet_transformers, _resolve_model_folder, load_classifier, load_encoder, predict_logits
@@ -80,7 +80,6 @@ _ARMS = (
     Distillation("all_layers", match=("embeddings", *_STATES), layer_map="uniform"))
 
 DISTILLATIONS = {arm.name: arm for arm in _ARMS}
-_NEW_STUDENT = "new student" # in run.json, in place of a pretrained encoder
 
 # %% ../nbs/20_distillation.ipynb #e0149f60
 def distill(

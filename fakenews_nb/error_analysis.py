@@ -694,9 +694,8 @@ def _explain_errors(
     reader = _CleanedBefore(load_model(model), TextPipeline.load(_resolve_model_folder(model)), cleaned_by)
     explanations:list[Explanation|None] = []
     for title, text in zip(errors.title, errors.text, strict=True):
-        has_words = re.search(r"\w", reader.texts([title], [text])[0]) is not None
-        explanation = None
-        if has_words: explanation = explain(reader, [text], [title], max_parts=_MAX_SENTENCES, progress=False)[0]
+        try: explanation = explain(reader, [text], [title], max_parts=_MAX_SENTENCES, progress=False)[0]
+        except DataError: explanation = None # the model reads no word of it
         explanations.append(explanation)
     return explanations
 

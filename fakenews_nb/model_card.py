@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .abstention import AbstentionRules
-from .core import _LazyModule
-from .distillation import _NEW_STUDENT
+from .core import _NEW_STUDENT, _LazyModule
 from .files import new_file
 from .models import _MODELS
 from .reports import format_percent

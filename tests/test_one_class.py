@@ -293,3 +293,14 @@ def test_thousands_of_subjects(tmp_path):
     report = error_report(predictions)
     report.save(tmp_path/"report.html")
     assert "subject" not in set(report.slices.feature)
+
+
+def test_article_of_one_endless_word(tmp_path):
+    "A model that reads only the beginning of an article's one word explains that beginning."
+    from fakenews_nb.attribution import explain
+    from fakenews_nb.detector import Detector
+    data = save(tmp_path/"data", articles(120, 3), articles(30, 3, seed=6), articles(30, 3, seed=7))
+    run = finetune(data, tmp_path/"run", "tiny", SHORT)
+    explanation = explain(Detector.load(run.model), "x"*5000)
+    assert len(explanation.spans) == 1
+    assert 0 < explanation.read < 5000
