@@ -5,24 +5,26 @@
 # %% ../nbs/14_baselines.ipynb #f3ad3010
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
-from scipy.special import log_softmax
 
-from .cleaning import Rule, clean_articles
-from .core import ID2LABEL, DataError, _LazyModule, _LazyType
-from .features import article_features
-from .tokenization import article_texts
+from .cleaning import Rule
+from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyModule
+from .features import _features_of
+from .files import new_file, read_json, sha256, write_json
+from .tokenization import TextPipeline, article_texts
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.pipeline import Pipeline
-else:
-    pd = _LazyModule("pandas")
-    Pipeline = _LazyType("sklearn.pipeline", "Pipeline")
+else: pd = _LazyModule("pandas")
 
 # %% auto #0
 __all__ = ['BASELINES', 'fit_baseline', 'Baseline', 'label_predictability']
@@ -34,25 +36,31 @@ def fit_baseline(
     rules:tuple[Rule, ...]=() # the rules that cleaned train; the baseline applies them when it predicts
     )->Baseline: # the fitted baseline
     "Fit a baseline; `DataError` if the name is unknown, a class has fewer than five articles, or there are no words."
-    from sklearn.pipeline import make_pipeline
     if name not in BASELINES: raise DataError(f"no baseline is called {name!r}", fix=f"one of {', '.join(BASELINES)}")
     _check_class_sizes(train)
-    pipeline = make_pipeline(*BASELINES[name].steps())
-    try: pipeline.fit(train, train.label.to_numpy(dtype=int))
+    try: model = BASELINES[name].fit(article_texts(train), train.label.to_numpy(dtype=int))
     except ValueError as error:
         if not _is_empty_vocabulary(error): raise
         raise DataError("the training articles have no words", where=train.attrs.get("origin"),
             fix="train on articles with text") from None
-    return Baseline(name, pipeline, rules)
+    return Baseline(name, model, rules)
 
 # %% ../nbs/14_baselines.ipynb #abc5c24c
-_SMALLEST_PROBABILITY = 1e-6 # keeps the log loss finite if a baseline is certain and wrong
+_LARGEST_LOG_ODDS = float(np.log(1e6)) # keeps the log loss finite if a baseline is certain and wrong
+
+class _TextClassifier(Protocol):
+    "The interface of what is fitted."
+    def run(self,
+        texts:Sequence[str] # cleaned and joined, see article_texts
+        )->tuple[np.ndarray, np.ndarray]: # log odds of real, shape (texts,); embeddings, shape (texts, size)
+        "Compute the log odds, and numbers that say what each text is like."
+        ...
 
 @dataclass(frozen=True)
 class Baseline:
     "A fitted baseline with the cleaning rules of its training articles."
     name:str # a key of BASELINES
-    pipeline:Pipeline # a fitted scikit-learn pipeline that takes a cleaned article table
+    model:_TextClassifier # computes log odds
     rules:tuple[Rule, ...] # the cleaning rules, applied in order before each prediction
 
     def predict_logits(self,
@@ -60,10 +68,8 @@ class Baseline:
         cleaned_by:tuple[Rule, ...]|None=None # rules that already cleaned articles; if equal to rules, not repeated
         )->np.ndarray: # shape (articles, 2): natural log of the probabilities of fake and real, in the given order
         "Compute the log probabilities of both classes; probabilities below one in a million are raised to it."
-        cleaned = articles if cleaned_by == self.rules else clean_articles(articles, self.rules)
-        if not len(cleaned): return np.zeros((0, 2))
-        probabilities = np.maximum(self.pipeline.predict_proba(cleaned), _SMALLEST_PROBABILITY)
-        return log_softmax(np.log(probabilities), axis=1)
+        log_odds, _ = self.model.run(TextPipeline(self.rules).texts(articles, cleaned_by))
+        return _log_probabilities(log_odds)
 
     def predict(self,
         texts:str|Iterable[Any], # one article body or several, not yet cleaned
@@ -80,64 +86,340 @@ class Baseline:
         labels = [ID2LABEL[label] for label in logits.argmax(axis=1)]
         return pd.DataFrame({"label": labels, "probability": np.exp(logits).max(axis=1)})
 
+    def save(self,
+        folder:str|Path # a folder that exists
+        )->None:
+        "Write a model folder, which a `Detector` loads."
+        TextPipeline(self.rules).save(folder)
+        _save_classifier(self.name, self.model, Path(folder))
+
+def _log_probabilities(
+    log_odds:np.ndarray # of real, shape (articles,)
+    )->np.ndarray: # shape (articles, 2): log of the probabilities of fake and real
+    "Turn log odds into log probabilities, none of them below one in a million."
+    limited = np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
+    log_probabilities = np.zeros((len(limited), 2))
+    log_probabilities[:, FAKE] = -np.logaddexp(0, limited)
+    log_probabilities[:, REAL] = -np.logaddexp(0, -limited)
+    return log_probabilities
+
 # %% ../nbs/14_baselines.ipynb #27f5b78c
+def _windows(
+    text:str, # title and body, joined
+    size:int|None # words of a window, about; None: the whole text is one window
+    )->list[str]: # at least one
+    "Divide a text into windows of equal length."
+    if size is None: return [text]
+    words = text.split()
+    count = max(1, round(len(words)/size))
+    ends = [len(words)*number//count for number in range(count + 1)]
+    return [" ".join(words[start:end]) for start, end in pairwise(ends)]
+
+_WORD = re.compile(r"\b\w\w+\b")
+
 @dataclass(frozen=True)
-class _BaselineSpec:
-    "The definition of a baseline: a description and the steps of its pipeline."
-    description:str # a phrase that names the input and the classifier
-    steps:Callable[[], list[Any]] # returns the steps of a new scikit-learn pipeline that takes an article table
+class _NGrams:
+    "Which n-grams of a text are counted."
+    unit:str="word" # "word", or "char": characters within a word, which is padded by blanks
+    shortest:int=1 # units of an n-gram
+    longest:int=2 # units of an n-gram
+    lowercase:bool=True # whether "Rain" counts as "rain"
+    window:int|None=None # see _windows
+
+    def terms(self,
+        window:str # a text, or a part of it
+        )->list[str]: # each as often as it occurs
+        "List the n-grams of a window."
+        if self.lowercase: window = window.lower()
+        if self.unit == "char": return list(_char_ngrams(window, self.shortest, self.longest))
+        return list(_word_ngrams(_WORD.findall(window), self.shortest, self.longest))
+
+def _word_ngrams(
+    words:list[str], # of a window
+    shortest:int, # words of an n-gram
+    longest:int # words of an n-gram
+    )->Iterator[str]: # words joined by blanks
+    "Go through the n-grams of words."
+    for n in range(shortest, longest + 1):
+        for start in range(len(words) - n + 1): yield " ".join(words[start:start + n])
+
+def _char_ngrams(
+    text:str, # a window
+    shortest:int, # characters of an n-gram
+    longest:int # characters of an n-gram
+    )->Iterator[str]: # characters of one word, or a blank before or after it
+    "Go through the n-grams of characters; a word that is shorter than an n-gram counts as one."
+    for word in text.split():
+        padded = f" {word} "
+        for n in range(shortest, longest + 1):
+            for start in range(max(1, len(padded) - n + 1)): yield padded[start:start + n]
+            if n >= len(padded): break
 
 # %% ../nbs/14_baselines.ipynb #1b619cb6
-_TFIDF_SETTINGS = {"sublinear_tf": True, "min_df": 2, "ngram_range": (1, 2)}
+_HASHED_SIZE = 64
 
-def _text_steps(
-    **overrides:Any # settings of TfidfVectorizer that differ from _TFIDF_SETTINGS
-    )->list[Any]: # two steps of a pipeline
-    "Make the steps that join title and body of each article and compute TF-IDF weights."
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    return [_function_step(article_texts), TfidfVectorizer(**_TFIDF_SETTINGS | overrides)]
+@dataclass(frozen=True, eq=False) # arrays cannot be compared by ==
+class _NGramModel:
+    "A linear model of TF-IDF weights."
+    ngrams:_NGrams # what is counted
+    sublinear:bool # whether an n-gram that occurs n times counts 1 + log(n) times
+    vocabulary:tuple[str, ...] # n-grams
+    idf:np.ndarray # shape (n-grams,): inverse document frequency
+    coefficients:np.ndarray # shape (n-grams,)
+    intercept:float
 
-def _function_step(
-    function:Callable[[pd.DataFrame], Any] # takes an article table
-    )->Any: # a scikit-learn transformer
-    "Wrap a function as a pipeline step."
-    from sklearn.preprocessing import FunctionTransformer
-    return FunctionTransformer(function)
+    def __post_init__(self)->None:
+        _check_shapes(len(self.vocabulary), self.idf, self.coefficients)
+        object.__setattr__(self, "_ids", {term: number for number, term in enumerate(self.vocabulary)})
+
+    def run(self,
+        texts:Sequence[str] # see _TextClassifier.run
+        )->tuple[np.ndarray, np.ndarray]: # see _TextClassifier.run
+        "Average over the windows of each text."
+        log_odds = np.zeros(len(texts))
+        embeddings = np.zeros((len(texts), _HASHED_SIZE), dtype=np.float32)
+        for row, text in enumerate(texts):
+            windows = [self._weigh(window) for window in _windows(text, self.ngrams.window)]
+            log_odds[row] = np.mean([weights@self.coefficients[ids] for ids, weights in windows]) + self.intercept
+            embeddings[row] = np.mean([_hash_features(ids, weights) for ids, weights in windows], axis=0)
+        return log_odds, embeddings
+
+    def _weigh(self,
+        window:str # a text, or a part of it
+        )->tuple[np.ndarray, np.ndarray]: # ids of its n-grams, and their TF-IDF weights; shape (different n-grams,)
+        "Compute the TF-IDF weights of a window, a vector of length 1."
+        numbers:dict[str, int] = self._ids # type: ignore[attr-defined] # set above
+        known = [numbers[term] for term in self.ngrams.terms(window) if term in numbers]
+        ids, counts = np.unique(np.array(known, dtype=int), return_counts=True)
+        weights = (1 + np.log(counts) if self.sublinear else counts)*self.idf[ids]
+        return ids, weights/max(np.linalg.norm(weights), 1e-12)
+
+def _check_shapes(
+    length:int, # expected
+    *arrays:np.ndarray # of numbers
+    )->None:
+    "Check that arrays have one dimension, the same length, and finite numbers; `ValueError` if not."
+    for array in arrays:
+        if array.shape != (length,) or not np.isfinite(array).all():
+            raise ValueError(f"an array of shape {array.shape} where {length:,} finite numbers were expected")
+
+def _hash_features(
+    ids:np.ndarray, # of n-grams
+    weights:np.ndarray # of the same n-grams
+    )->np.ndarray: # shape (_HASHED_SIZE,)
+    "Reduce a sparse vector to a short one; half of the weights are counted with the opposite sign."
+    signs = 1 - 2*(ids//_HASHED_SIZE%2)
+    return np.bincount(ids%_HASHED_SIZE, weights*signs, minlength=_HASHED_SIZE)
 
 # %% ../nbs/14_baselines.ipynb #197c4615
-def _majority_steps()->list[Any]:
-    from sklearn.dummy import DummyClassifier
-    return [DummyClassifier(strategy="prior")]
+def _fit_ngrams(
+    texts:Sequence[str], # of the training articles
+    labels:np.ndarray, # shape (articles,): 0 fake, 1 real
+    ngrams:_NGrams, # what is counted
+    make_classifier:Callable[[], Any], # makes a classifier of scikit-learn
+    sublinear:bool=True, # see _NGramModel
+    min_df:int=2, # windows in which an n-gram of the vocabulary occurs, at least
+    max_features:int|None=None # largest size of the vocabulary; None: any
+    )->_NGramModel: # fitted
+    "Fit a linear model of n-grams."
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    divided = [_windows(text, ngrams.window) for text in texts]
+    window_labels = np.repeat(labels, [len(windows) for windows in divided])
+    vectorizer = TfidfVectorizer(analyzer=ngrams.terms, sublinear_tf=sublinear, min_df=min_df,
+        max_features=max_features)
+    weights = vectorizer.fit_transform(window for windows in divided for window in windows)
+    coefficients, intercept = _linear_parts(make_classifier().fit(weights, window_labels))
+    vocabulary = tuple(vectorizer.get_feature_names_out().tolist())
+    return _NGramModel(ngrams, sublinear, vocabulary, vectorizer.idf_, coefficients, intercept)
 
-def _linear_svc_steps(**overrides:Any)->list[Any]:
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.svm import LinearSVC
-    classifier = CalibratedClassifierCV(LinearSVC(random_state=0), cv=_FOLDS, ensemble=False)
-    return [*_text_steps(**overrides), classifier]
-
-def _char_svc_steps()->list[Any]:
-    return _linear_svc_steps(analyzer="char_wb", ngram_range=(3, 5), min_df=3, max_features=300_000)
-
-def _logistic_steps()->list[Any]:
-    from sklearn.linear_model import LogisticRegression
-    return [*_text_steps(), LogisticRegression(C=10, max_iter=1000)]
-
-def _naive_bayes_steps()->list[Any]:
-    from sklearn.naive_bayes import ComplementNB
-    return [*_text_steps(sublinear_tf=False), ComplementNB()]
-
-def _engineered_steps()->list[Any]:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    return [_function_step(article_features), HistGradientBoostingClassifier(random_state=0)]
+def _linear_parts(
+    classifier:Any # a fitted linear classifier of scikit-learn
+    )->tuple[np.ndarray, float]: # coefficients, shape (features,), and intercept, of the log odds of real
+    "Take the numbers out of a classifier."
+    if hasattr(classifier, "calibrated_classifiers_"): # a support vector machine with a logistic curve
+        [calibrated] = classifier.calibrated_classifiers_
+        [curve] = calibrated.calibrators
+        coefficients, intercept = _linear_parts(calibrated.estimator)
+        return -curve.a_*coefficients, float(-curve.a_*intercept - curve.b_)
+    if hasattr(classifier, "feature_log_prob_"): # naive Bayes
+        return classifier.feature_log_prob_[REAL] - classifier.feature_log_prob_[FAKE], 0.
+    return classifier.coef_[0], float(classifier.intercept_[0])
 
 # %% ../nbs/14_baselines.ipynb #8dbd20db
+def _svc()->Any:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.svm import LinearSVC
+    return CalibratedClassifierCV(LinearSVC(random_state=0), cv=_FOLDS, ensemble=False)
+
+def _logistic(C:float)->Any:
+    from sklearn.linear_model import LogisticRegression
+    return LogisticRegression(C=C, max_iter=1000)
+
+def _naive_bayes()->Any:
+    from sklearn.naive_bayes import ComplementNB
+    return ComplementNB()
+
+# %% ../nbs/14_baselines.ipynb #d8ce78b5
+def _fit_majority(
+    texts:Sequence[str], # not used
+    labels:np.ndarray # see _fit_ngrams
+    )->_NGramModel: # with an empty vocabulary
+    "Predict the class frequencies."
+    nothing = np.zeros(0)
+    intercept = float(np.log((labels == REAL).sum()/(labels == FAKE).sum()))
+    return _NGramModel(_NGrams(), False, (), nothing, nothing, intercept)
+
+# %% ../nbs/14_baselines.ipynb #e96c852a
+_LARGEST_DEVIATION = 4. # standard deviations
+
+@dataclass(frozen=True, eq=False) # arrays cannot be compared by ==
+class _StyleModel:
+    "A linear model of engineered features."
+    names:tuple[str, ...] # of the features
+    center:np.ndarray # shape (features,): mean of the logarithms
+    scale:np.ndarray # shape (features,): their standard deviation
+    coefficients:np.ndarray # shape (features,)
+    intercept:float
+
+    def __post_init__(self)->None: _check_shapes(len(self.names), self.center, self.scale, self.coefficients)
+
+    def run(self,
+        texts:Sequence[str] # see _TextClassifier.run
+        )->tuple[np.ndarray, np.ndarray]: # see _TextClassifier.run
+        "Compute the features, and weigh them."
+        inputs = _standardized(_feature_rows(texts, self.names), self.center, self.scale)
+        return inputs@self.coefficients + self.intercept, inputs.astype(np.float32)
+
+def _feature_rows(
+    texts:Sequence[str], # cleaned and joined
+    names:tuple[str, ...]=() # of the features; none: all
+    )->np.ndarray: # shape (texts, features)
+    "Compute the engineered features of texts, which have no title of their own."
+    rows = [_features_of("", text) for text in texts]
+    names = names or tuple(_features_of("", ""))
+    return np.array([[row[name] for name in names] for row in rows], dtype=float).reshape(len(texts), len(names))
+
+def _standardized(
+    features:np.ndarray, # shape (texts, features), none negative
+    center:np.ndarray, # see _StyleModel
+    scale:np.ndarray # see _StyleModel
+    )->np.ndarray: # shape (texts, features)
+    "Take logarithms, and express them in standard deviations."
+    deviations = (np.log1p(features) - center)/scale
+    return np.clip(deviations, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+
+def _fit_style(
+    texts:Sequence[str], # see _fit_ngrams
+    labels:np.ndarray # see _fit_ngrams
+    )->_StyleModel: # fitted
+    "Fit a logistic regression on engineered features."
+    features = _feature_rows(texts)
+    logarithms = np.log1p(features)
+    center, spread = logarithms.mean(axis=0), logarithms.std(axis=0)
+    scale = np.where(spread > 0, spread, 1)
+    coefficients, intercept = _linear_parts(_logistic(1.).fit(_standardized(features, center, scale), labels))
+    return _StyleModel(tuple(_features_of("", "")), center, scale, coefficients, intercept)
+
+# %% ../nbs/14_baselines.ipynb #cd8dc39b
+@dataclass(frozen=True, eq=False) # arrays cannot be compared by ==
+class _TreeModel:
+    "Gradient-boosted trees on engineered features."
+    names:tuple[str, ...] # of the features
+    roots:np.ndarray # shape (trees,): the first node of each tree
+    feature:np.ndarray # shape (nodes,): which feature decides
+    threshold:np.ndarray # shape (nodes,): a value up to it leads to the left
+    left:np.ndarray # shape (nodes,): the next node; of a leaf, itself
+    right:np.ndarray # shape (nodes,): the next node; of a leaf, itself
+    value:np.ndarray # shape (nodes,): what a leaf adds to the log odds
+    depth:int # steps from a root to the lowest leaf
+    intercept:float
+    window:int|None=None # see _windows
+
+    def __post_init__(self)->None:
+        _check_shapes(len(self.value), self.value, self.feature, self.threshold, self.left, self.right)
+        nodes = np.concatenate([self.roots, self.left, self.right])
+        if nodes.min() < 0 or nodes.max() >= len(self.value): raise ValueError("a node that does not exist")
+        if self.feature.min() < 0 or self.feature.max() >= len(self.names): raise ValueError("a feature without name")
+
+    def run(self,
+        texts:Sequence[str] # see _TextClassifier.run
+        )->tuple[np.ndarray, np.ndarray]: # see _TextClassifier.run
+        "Average over the windows of each text."
+        log_odds = np.zeros(len(texts))
+        embeddings = np.zeros((len(texts), len(self.names)), dtype=np.float32)
+        for place, text in enumerate(texts):
+            rows = _feature_rows(_windows(text, self.window), self.names)
+            log_odds[place] = self._log_odds(rows).mean()
+            embeddings[place] = np.log1p(rows).mean(axis=0)
+        return log_odds, embeddings
+
+    def _log_odds(self,
+        rows:np.ndarray # shape (windows, features)
+        )->np.ndarray: # shape (windows,)
+        "Go through the trees."
+        nodes = np.tile(self.roots, (len(rows), 1))
+        for _ in range(self.depth):
+            is_left = np.take_along_axis(rows, self.feature[nodes], axis=1) <= self.threshold[nodes]
+            nodes = np.where(is_left, self.left[nodes], self.right[nodes])
+        return self.value[nodes].sum(axis=1) + self.intercept
+
+def _fit_trees(
+    texts:Sequence[str], # see _fit_ngrams
+    labels:np.ndarray, # see _fit_ngrams
+    window:int|None=None # see _windows
+    )->_TreeModel: # fitted
+    "Fit gradient-boosted trees on engineered features."
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    divided = [_windows(text, window) for text in texts]
+    window_labels = np.repeat(labels, [len(windows) for windows in divided])
+    features = _feature_rows([window for windows in divided for window in windows])
+    classifier = HistGradientBoostingClassifier(random_state=0).fit(features, window_labels)
+    trees = [tree.nodes for [tree] in classifier._predictors]
+    sizes = [len(nodes) for nodes in trees]
+    roots = np.cumsum([0, *sizes[:-1]])
+    nodes = np.concatenate(trees)
+    is_leaf = nodes["is_leaf"].astype(bool)
+    shift = np.repeat(roots, sizes)
+    itself = np.arange(len(nodes))
+    return _TreeModel(
+        names=tuple(_features_of("", "")),
+        roots=roots,
+        feature=np.where(is_leaf, 0, nodes["feature_idx"]),
+        threshold=np.where(is_leaf, 0, nodes["num_threshold"]),
+        left=np.where(is_leaf, itself, nodes["left"] + shift),
+        right=np.where(is_leaf, itself, nodes["right"] + shift),
+        value=np.where(is_leaf, nodes["value"], 0),
+        depth=int(nodes["depth"].max()),
+        intercept=float(classifier._baseline_prediction.item()),
+        window=window)
+
+# %% ../nbs/14_baselines.ipynb #b35ce3c3
+@dataclass(frozen=True)
+class _BaselineSpec:
+    "The definition of a baseline: a description, and how it is fitted."
+    description:str # a phrase that names the input and the classifier
+    fit:Callable[[Sequence[str], np.ndarray], _TextClassifier] # takes training texts and their labels
+
+_WORDS = _NGrams()
+_CHARACTERS = _NGrams("char", 3, 5)
+_CASED_WINDOWS = _NGrams(lowercase=False, window=160)
+
 BASELINES = {
-    "majority": _BaselineSpec("class frequencies of the training articles", _majority_steps),
-    "linear_svc": _BaselineSpec("TF-IDF of words and word pairs, linear support vector machine", _linear_svc_steps),
-    "char_svc": _BaselineSpec("TF-IDF of 3 to 5 characters, linear support vector machine", _char_svc_steps),
-    "logistic": _BaselineSpec("TF-IDF of words and word pairs, logistic regression", _logistic_steps),
-    "naive_bayes": _BaselineSpec("TF-IDF of words and word pairs, complement naive Bayes", _naive_bayes_steps),
-    "engineered": _BaselineSpec("engineered features, gradient-boosted trees", _engineered_steps),
+    "majority": _BaselineSpec("class frequencies of the training articles", _fit_majority),
+    "linear_svc": _BaselineSpec("TF-IDF of words and word pairs, linear support vector machine",
+        partial(_fit_ngrams, ngrams=_WORDS, make_classifier=_svc)),
+    "char_svc": _BaselineSpec("TF-IDF of 3 to 5 characters, linear support vector machine",
+        partial(_fit_ngrams, ngrams=_CHARACTERS, make_classifier=_svc, min_df=3, max_features=300_000)),
+    "logistic": _BaselineSpec("TF-IDF of words and word pairs, logistic regression",
+        partial(_fit_ngrams, ngrams=_WORDS, make_classifier=partial(_logistic, C=10))),
+    "naive_bayes": _BaselineSpec("TF-IDF of words and word pairs, complement naive Bayes",
+        partial(_fit_ngrams, ngrams=_WORDS, make_classifier=_naive_bayes, sublinear=False)),
+    "windows": _BaselineSpec("TF-IDF of cased words and word pairs in windows of 160 words, logistic regression",
+        partial(_fit_ngrams, ngrams=_CASED_WINDOWS, make_classifier=partial(_logistic, C=30), max_features=100_000)),
+    "engineered": _BaselineSpec("engineered features, gradient-boosted trees", _fit_trees),
+    "engineered_windows": _BaselineSpec("engineered features in windows of 400 words, gradient-boosted trees",
+        partial(_fit_trees, window=400)),
+    "style": _BaselineSpec("engineered features, logistic regression", _fit_style),
 }
 
 # %% ../nbs/14_baselines.ipynb #379b0228
@@ -160,6 +442,75 @@ def _is_empty_vocabulary(
     "Did a vectorizer fail because its vocabulary is empty?"
     return any(reason in str(error) for reason in ("empty vocabulary", "no terms remain", "min_df"))
 
+# %% ../nbs/14_baselines.ipynb #5a01beb0
+_BASELINE_FILE = "baseline.json"
+_WEIGHTS_FILE = "baseline.npz"
+_BASELINE_FORMAT = 1
+_KINDS = {"ngrams": _NGramModel, "style": _StyleModel, "trees": _TreeModel}
+_TEXT_FIELDS = ("vocabulary", "names")
+
+def _save_classifier(
+    name:str, # a key of BASELINES
+    model:Any, # of a class in _KINDS
+    folder:Path # the model folder
+    )->None:
+    "Write baseline.json and baseline.npz."
+    [kind] = [kind for kind, model_class in _KINDS.items() if isinstance(model, model_class)]
+    fields = {field: getattr(model, field) for field in model.__dataclass_fields__}
+    arrays = {field: value for field, value in fields.items() if isinstance(value, np.ndarray)}
+    settings = {field: value for field, value in fields.items() if field not in arrays}
+    if kind == "ngrams": settings["ngrams"] = asdict(model.ngrams)
+    with new_file(folder/_WEIGHTS_FILE) as partial_file, open(partial_file, "wb") as file:
+        np.savez(file, **arrays) # type: ignore[arg-type] # mypy takes the first array for allow_pickle
+    write_json({
+        "made_by": _MADE_BY,
+        "format": _BASELINE_FORMAT,
+        "name": name,
+        "labels": {str(label): label_name for label, label_name in ID2LABEL.items()},
+        "temperature": 1.,
+        "kind": kind,
+        "sha256": sha256(folder/_WEIGHTS_FILE),
+        "settings": settings,
+    }, folder/_BASELINE_FILE)
+
+@dataclass(frozen=True)
+class _StoredBaseline:
+    "A baseline that was read from a folder."
+    name:str # a key of BASELINES
+    model:_TextClassifier # computes log odds
+    temperature:float # by which the log odds are divided
+
+    def run(self,
+        texts:Sequence[str] # see _TextClassifier.run
+        )->tuple[np.ndarray, np.ndarray]: # see _TextClassifier.run
+        "Compute calibrated log odds, none beyond one in a million, and embeddings."
+        log_odds, embeddings = self.model.run(texts)
+        return np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)/self.temperature, embeddings
+
+def _load_baseline(
+    folder:Path # a model folder
+    )->_StoredBaseline: # ready to run
+    "Read the folder of a baseline; `ModelError` if it is damaged."
+    path, weights = folder/_BASELINE_FILE, folder/_WEIGHTS_FILE
+    fix = "copy the folder again, or train again"
+    if not weights.is_file(): raise ModelError("the weights are missing", where=weights, fix=fix)
+    try:
+        content = read_json(path)
+        if content["made_by"] != _MADE_BY or content["format"] != _BASELINE_FORMAT: raise ValueError("another format")
+        if content["sha256"] != sha256(weights): raise ValueError("baseline.npz is not the file that was written")
+        if content["labels"] != {str(label): name for label, name in ID2LABEL.items()}: raise ValueError("other labels")
+        temperature = float(content["temperature"])
+        if not 0 < temperature < np.inf: raise ValueError(f"a temperature of {temperature}")
+        with np.load(weights, allow_pickle=False) as arrays: fields = content["settings"] | dict(arrays)
+        for field in _TEXT_FIELDS:
+            if field in fields: fields[field] = tuple(map(str, fields[field]))
+        if content["kind"] == "ngrams": fields["ngrams"] = _NGrams(**fields["ngrams"])
+        model = _KINDS[content["kind"]](**fields)
+        model.run([""]) # settings and arrays fit together
+        return _StoredBaseline(str(content["name"]), model, temperature)
+    except (DataError, KeyError, TypeError, ValueError, IndexError, AttributeError, OSError, BadZipFile) as error:
+        raise ModelError(f"a baseline that cannot be read ({error!r})", where=path, fix=fix) from None
+
 # %% ../nbs/14_baselines.ipynb #200881ab
 def label_predictability(
     articles:pd.DataFrame, # the article table to measure
@@ -167,19 +518,30 @@ def label_predictability(
     seed:int=42 # seed of the folds; not used with reference
     )->np.ndarray: # shape (articles,): probability of the true label, 0 to 1; .5 everywhere if there are no words
     "Compute how well words alone predict each label; `DataError` if a class has fewer than five articles to train on."
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
     _check_class_sizes(articles if reference is None else reference)
-    model = make_pipeline(*_logistic_steps())
+    fit = BASELINES["logistic"].fit
+    texts = article_texts(articles)
     labels = articles.label.to_numpy(dtype=int)
     try:
-        if reference is None:
-            folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-            probabilities = cross_val_predict(model, articles, labels, cv=folds, method="predict_proba")
-        else:
-            model.fit(reference, reference.label.to_numpy(dtype=int))
-            probabilities = model.predict_proba(articles)
+        if reference is None: log_odds = _out_of_fold(fit, texts, labels, seed)
+        else: log_odds, _ = fit(article_texts(reference), reference.label.to_numpy(dtype=int)).run(texts)
     except ValueError as error:
         if not _is_empty_vocabulary(error): raise
         return np.full(len(articles), .5)
+    probabilities = np.exp(_log_probabilities(log_odds))
     return probabilities[np.arange(len(labels)), labels]
+
+def _out_of_fold(
+    fit:Callable[[Sequence[str], np.ndarray], _TextClassifier], # see _BaselineSpec
+    texts:list[str], # of all articles
+    labels:np.ndarray, # shape (articles,): 0 fake, 1 real
+    seed:int # of the folds
+    )->np.ndarray: # log odds of real, shape (articles,)
+    "Predict each article by a classifier that was fitted to the other folds."
+    from sklearn.model_selection import StratifiedKFold
+    log_odds = np.zeros(len(texts))
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    for others, fold in folds.split(labels, labels):
+        classifier = fit([texts[row] for row in others], labels[others])
+        log_odds[fold], _ = classifier.run([texts[row] for row in fold])
+    return log_odds

@@ -5,6 +5,7 @@
 # %% ../nbs/12_features.ipynb #9103ec5e
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,45 +32,46 @@ def article_features(
     )->pd.DataFrame: # one row per article with the same index, one column per feature; no missing values
     "Compute all engineered features of articles; `DataError` if there are no articles."
     if not len(articles): raise DataError("no articles to compute features of", fix="pass at least one article")
-    titles, texts = articles.title.fillna(""), articles.text.fillna("")
-    structure = _structure_features(titles, texts)
-    n_words = structure.structure_words.to_numpy()
-    return pd.concat([structure, _word_features(texts, n_words), _punctuation_features(texts, n_words)], axis=1)
+    pairs = zip(articles.title.fillna(""), articles.text.fillna(""), strict=True)
+    rows = [_features_of(title, text) for title, text in pairs]
+    return pd.DataFrame(rows, index=articles.index)
 
-def _per_thousand(
-    counts:ArrayLike, # occurrences, one row per article
-    n_words:np.ndarray # number of words of each body
-    )->np.ndarray: # occurrences per 1,000 words; 0 for a body without words
-    "Turn counts into rates."
-    return 1000*np.asarray(counts, dtype=float)/np.maximum(n_words, 1)
+def _features_of(
+    title:str, # empty if there is none
+    text:str # the body; empty if there is none
+    )->dict[str, float]: # name -> value
+    "Compute all engineered features of one article."
+    n_words = len(text.split())
+    counts = _word_counts(text) | _punctuation_counts(text)
+    rates = {name: 1000*count/max(n_words, 1) for name, count in counts.items()}
+    return _structure_features(title, text) | rates
 
 # %% ../nbs/12_features.ipynb #a68380cf
 _VARIETY_WORDS = 200 # words from the start of the body, for the type-token ratio
 
 def _structure_features(
-    titles:pd.Series, # text, none missing
-    texts:pd.Series # text, none missing
-    )->pd.DataFrame: # one row per article
+    title:str, # see _features_of
+    text:str # see _features_of
+    )->dict[str, float]: # name -> value
     "Compute the structural features."
-    title_words, words = titles.str.split(), texts.str.split()
-    n_words = words.str.len().to_numpy()
-    n_sentences = np.maximum(texts.str.count(r"[.!?]+(?:\s|$)").to_numpy(), 1)
-    n_numbers = texts.str.count(r"\b\d[\d.,]*").to_numpy()
-    features = pd.DataFrame(index=texts.index)
-    features["structure_title_words"] = title_words.str.len()
-    features["structure_words"] = n_words
-    features["structure_sentence_words"] = n_words/n_sentences
-    features["structure_word_length"] = [_mean_length(row) for row in words]
-    features["structure_variety_of_200"] = [_type_token_ratio(row[:_VARIETY_WORDS]) for row in words]
-    features["structure_capitals"] = [_capitals(row) for row in words]
-    features["structure_title_capitals"] = [_capitals(row) for row in title_words]
-    features["structure_numbers"] = _per_thousand(n_numbers, n_words)
-    return features
+    title_words = title.split()
+    words = text.split()
+    n_sentences = len(re.findall(r"[.!?]+(?:\s|$)", text))
+    n_numbers = len(re.findall(r"\b\d[\d.,]*", text))
+    return {
+        "structure_title_words": len(title_words),
+        "structure_words": len(words),
+        "structure_sentence_words": len(words)/max(n_sentences, 1),
+        "structure_word_length": _mean([len(word) for word in words]),
+        "structure_variety_of_200": _type_token_ratio(words[:_VARIETY_WORDS]),
+        "structure_capitals": _capitals(words),
+        "structure_title_capitals": _capitals(title_words),
+        "structure_numbers": 1000*n_numbers/max(len(words), 1)}
 
 # %% ../nbs/12_features.ipynb #cf2949ea
-def _mean_length(words:list[str])->float:
-    "Compute the mean number of characters per word; 0 without words."
-    return float(np.mean([len(word) for word in words])) if words else 0.
+def _mean(numbers:list[int])->float:
+    "Compute the mean; 0 without numbers."
+    return sum(numbers)/max(len(numbers), 1)
 
 def _type_token_ratio(words:list[str])->float:
     "Compute the number of different words, ignoring case, divided by the number of words; 0 without words."
@@ -77,7 +79,7 @@ def _type_token_ratio(words:list[str])->float:
 
 def _capitals(words:list[str])->float:
     "Compute the fraction of words in capitals of at least two characters; 0 without words."
-    return float(np.mean([word.isupper() and len(word) > 1 for word in words])) if words else 0.
+    return _mean([word.isupper() and len(word) > 1 for word in words])
 
 # %% ../nbs/12_features.ipynb #ffbfe8bf
 @dataclass(frozen=True)
@@ -145,20 +147,25 @@ _POLICY = _word_family("policy", "major topics of the Comparative Agendas Projec
 WORD_FEATURES = [*_CITATION, *_EMOTION, *_PERSON, *_POLICY]
 
 # %% ../nbs/12_features.ipynb #0c48db9b
-def _word_features(
-    texts:pd.Series, # text, none missing
-    n_words:np.ndarray # number of words of each text
-    )->pd.DataFrame: # one row per text, one column per word feature
-    "Compute the rates of all `WORD_FEATURES`."
-    from sklearn.feature_extraction.text import CountVectorizer
-    vocabulary = sorted({word for feature in WORD_FEATURES for word in feature.words})
-    row_of = {word: row for row, word in enumerate(vocabulary)}
-    membership = np.zeros((len(vocabulary), len(WORD_FEATURES)))
-    for column, feature in enumerate(WORD_FEATURES):
-        for word in feature.words: membership[row_of[word], column] = 1
-    counts = CountVectorizer(vocabulary=vocabulary, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
-    rates = _per_thousand(counts @ membership, n_words[:, None])
-    return pd.DataFrame(rates, columns=[feature.name for feature in WORD_FEATURES], index=texts.index)
+_WORD = re.compile(r"\b\w+\b")
+
+def _features_by_word()->dict[str, list[str]]: # word in lower case -> names of the features that count it
+    "Invert the word lists of `WORD_FEATURES`."
+    table:dict[str, list[str]] = {}
+    for feature in WORD_FEATURES:
+        for word in feature.words: table.setdefault(word, []).append(feature.name)
+    return table
+
+_FEATURES_BY_WORD = _features_by_word()
+
+def _word_counts(
+    text:str # see _features_of
+    )->dict[str, int]: # name of a word feature -> occurrences of its words
+    "Count the words of all `WORD_FEATURES`."
+    counts = {feature.name: 0 for feature in WORD_FEATURES}
+    for word in _WORD.findall(text.lower()):
+        for name in _FEATURES_BY_WORD.get(word, ()): counts[name] += 1
+    return counts
 
 # %% ../nbs/12_features.ipynb #da620a8f
 _PUNCTUATION = {
@@ -174,23 +181,13 @@ _PUNCTUATION = {
     "ellipsis":    "\u2026", # one character
 }
 
-def _punctuation_features(
-    texts:pd.Series, # text, none missing
-    n_words:np.ndarray # number of words of each text
-    )->pd.DataFrame: # one row per text, one column per punctuation mark
-    "Compute the rates of all punctuation marks."
-    rates = {}
-    for name, characters in _PUNCTUATION.items():
-        counts = [_count_characters(text, characters) for text in texts]
-        rates[f"punctuation_{name}"] = _per_thousand(counts, n_words)
-    return pd.DataFrame(rates, index=texts.index)
-
-def _count_characters(
-    text:str, # any text
-    characters:str # the characters to count
-    )->int: # total number of their occurrences
-    "Count the occurrences of several characters in a text."
-    return sum(text.count(character) for character in characters)
+def _punctuation_counts(
+    text:str # see _features_of
+    )->dict[str, int]: # name of a punctuation feature -> occurrences of its marks
+    "Count all punctuation marks."
+    counts = {}
+    for name, marks in _PUNCTUATION.items(): counts[f"punctuation_{name}"] = sum(map(text.count, marks))
+    return counts
 
 # %% ../nbs/12_features.ipynb #98a2da04
 def compare_features(

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .articles import _is_plain
-from .core import _MADE_BY, ID2LABEL, DataError, ModelError, _LazyType
+from .baselines import _BASELINE_FILE, _load_baseline, _StoredBaseline
+from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyType
 from .files import _first_line, read_json, sha256
-from .models import _predict_outputs, _progress_bar, _resolve_model_folder, load_classifier
+from .models import _ENSEMBLE_FILE, _predict_outputs, _progress_bar, _resolve_model_folder, load_classifier
 from .runtime import _cpu_count, this_machine
 from .tokenization import _MICRO_BATCH_TOKENS, _TEXTS_PER_CALL, _is_shortened, _shorten, encode
 
@@ -37,7 +38,7 @@ __all__ = []
 @dataclass(frozen=True)
 class Encoded:
     "The token ids of texts."
-    ids:list[list[int]] # per text, at most max_length of the model
+    ids:list[Any] # per text, what run takes: its token ids, at most max_length of the model, or a text without tokens
     truncated:list[bool] # per text: True if the model reads its beginning only
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TextModel(Protocol):
         ...
 
     @property
-    def max_length(self)->int: # the rest of a longer text is cut off
+    def max_length(self)->int|None: # the rest of a longer text is cut off; None: a text of any length is read
         "Tokens that the model reads of a text."
         ...
 
@@ -76,7 +77,7 @@ class TextModel(Protocol):
         ...
 
     def run(self,
-        ids:list[list[int]], # see encode
+        ids:list[Any], # see encode
         progress:bool=True # show a progress bar after two seconds
         )->ModelOutputs: # in the order of ids
         "Compute logits and embeddings, batched by length."
@@ -142,6 +143,130 @@ def _load_torch_model(
         torch.set_num_threads(threads)
     model = model.to(this_machine().device) # type: ignore[arg-type] # mypy takes transformers' to for a plain function
     return _TorchModel(model, tokenizer, threads, batch_size, precision)
+
+# %% ../nbs/18_inference.ipynb #f267eff9
+_TEXTS_PER_STEP = 64 # of the progress bar
+
+@dataclass(frozen=True)
+class _BaselineModel:
+    "The folder of a baseline as a `TextModel`."
+    baseline:_StoredBaseline # with its temperature
+    max_length:int|None=None # it reads texts of any length
+    threads:int|None=1 # threads that compute
+
+    @property
+    def kind(self)->str:
+        "Which baseline it is."
+        return self.baseline.name
+
+    def encode(self,
+        texts:Sequence[str] # see TextModel.encode
+        )->Encoded: # see TextModel.encode
+        "Pass on the texts."
+        return Encoded(list(texts), [False]*len(texts))
+
+    def token_spans(self,
+        text:str # see TextModel.token_spans
+        )->list[tuple[int, int]]: # see TextModel.token_spans
+        "Give the whole text."
+        return [(0, len(text))]
+
+    def run(self,
+        ids:list[Any], # see TextModel.run
+        progress:bool=True # see TextModel.run
+        )->ModelOutputs: # see TextModel.run
+        "Compute logits and embeddings."
+        parts = []
+        with _progress_bar(len(ids), progress) as bar:
+            for start in range(0, max(len(ids), 1), _TEXTS_PER_STEP):
+                parts.append(self.baseline.run(ids[start:start + _TEXTS_PER_STEP]))
+                bar.update(min(_TEXTS_PER_STEP, len(ids) - start))
+        log_odds = np.concatenate([part for part, _ in parts])
+        return ModelOutputs(_half_each_way(log_odds), np.concatenate([part for _, part in parts]))
+
+def _half_each_way(
+    log_odds:np.ndarray # of real, shape (texts,)
+    )->np.ndarray: # shape (texts, 2), float32
+    "Make two logits that differ by the log odds."
+    logits = np.zeros((len(log_odds), len(ID2LABEL)), dtype=np.float32)
+    logits[:, FAKE] = -log_odds/2
+    logits[:, REAL] = log_odds/2
+    return logits
+
+# %% ../nbs/18_inference.ipynb #bb8904d1
+@dataclass(frozen=True)
+class _EnsembleModel:
+    "The folder of an ensemble as a `TextModel`."
+    members:tuple[TextModel, ...] # in the order of the weights
+    weights:tuple[float, ...] # of the members' log odds, calibrated
+    intercept:float # calibrated
+    kind:str # the names of the members
+    threads:int|None=None # threads that compute; None: each member's default
+
+    @property
+    def max_length(self)->int|None:
+        "Tokens that the member with the shortest view reads of a text."
+        lengths = [member.max_length for member in self.members if member.max_length is not None]
+        return min(lengths, default=None)
+
+    def encode(self,
+        texts:Sequence[str] # see TextModel.encode
+        )->Encoded: # see TextModel.encode; a text is truncated if any member cuts it off
+        "Encode texts for each member."
+        encoded = [member.encode(texts) for member in self.members]
+        ids = list(zip(*[each.ids for each in encoded], strict=True))
+        truncated = [any(row) for row in zip(*[each.truncated for each in encoded], strict=True)]
+        return Encoded(ids, truncated)
+
+    def token_spans(self,
+        text:str # see TextModel.token_spans
+        )->list[tuple[int, int]]: # see TextModel.token_spans
+        "Give the spans of the member that reads most of the text."
+        return max([member.token_spans(text) for member in self.members], key=lambda spans: max(spans)[1])
+
+    def run(self,
+        ids:list[Any], # see TextModel.run
+        progress:bool=True # see TextModel.run
+        )->ModelOutputs: # see TextModel.run
+        "Run all members, and add up their weighted log odds."
+        log_odds = np.full(len(ids), self.intercept)
+        embeddings = []
+        for number, member in enumerate(self.members):
+            outputs = member.run([row[number] for row in ids], progress)
+            logits = outputs.logits.astype(float)
+            log_odds += self.weights[number]*(logits[:, REAL] - logits[:, FAKE])
+            embeddings.append(outputs.embeddings)
+        return ModelOutputs(_half_each_way(log_odds), np.concatenate(embeddings, axis=1))
+
+_ENSEMBLE_FORMAT = 1
+
+def _load_ensemble(
+    folder:Path, # a model folder
+    settings:dict[str, Any] # of load_model: threads, batch_size and precision
+    )->_EnsembleModel: # ready to run
+    "Load an ensemble with its members; `ModelError` if it is damaged, or a member is missing or was changed."
+    path = folder/_ENSEMBLE_FILE
+    fix = "copy the folder again, or train again"
+    try:
+        content = read_json(path)
+        if content["made_by"] != _MADE_BY or content["format"] != _ENSEMBLE_FORMAT: raise ValueError("another format")
+        temperature = float(content["temperature"])
+        if not 0 < temperature < math.inf: raise ValueError(f"a temperature of {temperature}")
+        numbers = [float(member["weight"]) for member in content["members"]] + [float(content["intercept"])]
+        if len(numbers) < 2 or not all(map(math.isfinite, numbers)): raise ValueError(f"the weights {numbers}")
+        names = [str(member["name"]) for member in content["members"]]
+        places = [str(member["folder"]) for member in content["members"]]
+        checksums = [dict(member["files"]) for member in content["members"]]
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"an ensemble that cannot be read ({error!r})", where=path, fix=fix) from None
+    members = []
+    for place, files in zip(places, checksums, strict=True):
+        if Path(place).name != place: raise ModelError(f"a member elsewhere: {place!r}", where=path, fix=fix)
+        if not (folder/place).is_dir(): raise ModelError("a member is missing", where=folder/place, fix=fix)
+        _check_files(folder/place, files)
+        members.append(load_model(folder/place, **settings))
+    *weights, intercept = [number/temperature for number in numbers]
+    return _EnsembleModel(tuple(members), tuple(weights), intercept, "+".join(names), settings["threads"])
 
 # %% ../nbs/18_inference.ipynb #97368e24
 _MANIFEST = "detector.json"
@@ -415,9 +540,12 @@ def load_model(
     batch_size:int=32, # texts per batch of a PyTorch model; an exported model has its own batches
     precision:str="fp32" # precision of a PyTorch model, see models.predict_logits; an exported model has its own
     )->TextModel: # ready to encode texts and run
-    "Load a model folder of either kind; `ModelError` if it is damaged or holds no fake-news classifier."
+    "Load a model folder of any kind; `ModelError` if it is damaged or holds no fake-news classifier."
     if threads is not None and threads < 1:
         raise DataError(f"{threads} threads; at least 1 is needed", where="threads", fix="leave it out for the default")
     folder = _resolve_model_folder(folder)
+    settings = {"threads": threads, "batch_size": batch_size, "precision": precision}
+    if (folder/_BASELINE_FILE).is_file(): return _BaselineModel(_load_baseline(folder))
+    if (folder/_ENSEMBLE_FILE).is_file(): return _load_ensemble(folder, settings)
     if _is_exported_folder(folder): return _load_exported_model(folder, threads)
     return _load_torch_model(folder, threads, batch_size, precision)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from .baselines import _BASELINE_FILE
 from .core import _MADE_BY, ID2LABEL, LABEL2ID, ModelError, _LazyType
 from .files import new_file, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels
@@ -199,7 +200,11 @@ def _resolve_model_folder(
     )->Path: # the model folder
     "Give the model folder, also if a run folder is given."
     folder = Path(folder)
-    return folder/"model" if (folder/"model"/"config.json").is_file() else folder
+    is_run = any((folder/"model"/name).is_file() for name in _SETTINGS_FILES)
+    return folder/"model" if is_run else folder
+
+_ENSEMBLE_FILE = "ensemble.json"
+_SETTINGS_FILES = ("config.json", _BASELINE_FILE, _ENSEMBLE_FILE) # one of these is in each model folder
 
 # %% ../nbs/17_models.ipynb #a7d61e54
 _AUTOCAST_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
@@ -324,16 +329,27 @@ def apply_temperature(
     temperature:float, # what the logits are divided by, above 0; above 1, probabilities move towards .5
     **about:Any # how it was fitted, as further entries of calibration.json
     )->None:
-    "Divide the last layer's weights by a temperature and record it; `ModelError` if that is not possible."
+    "Divide the logits of a model folder by a temperature and record it; `ModelError` if that is not possible."
     folder = Path(model_folder)
     if not 0 < temperature < float("inf"):
         raise ModelError(f"the temperature is {temperature!r}; a positive number was expected", where=folder)
     record = folder/_CALIBRATION_FILE
     before = read_json(record)["temperature"] if record.is_file() else 1.
+    settings = [folder/name for name in (_BASELINE_FILE, _ENSEMBLE_FILE) if (folder/name).is_file()]
+    for file in settings:
+        content = read_json(file)
+        write_json(content | {"temperature": content["temperature"]*temperature}, file)
+    if not settings: _divide_head(folder, temperature)
+    write_json({"made_by": _MADE_BY, "temperature": before*temperature, **about}, record)
+
+def _divide_head(
+    folder:Path, # the folder of a PyTorch model
+    temperature:float # what the weights are divided by
+    )->None:
+    "Divide the last layer's weights."
     classifier, _ = load_classifier(folder)
     head = _head_name(classifier)
     for file in sorted(folder.glob("*.safetensors")): _divide_layer(file, head, temperature)
-    write_json({"made_by": _MADE_BY, "temperature": before*temperature, **about}, record)
 
 def _head_name(
     model:PreTrainedModel # a sequence classifier
