@@ -304,7 +304,8 @@ def _prepared_folder(
     data:str, # a prepared folder, or a source for splits.prepare
     out:Path, # the run folder
     seed:int, # of the split
-    reading:dict[str, Any] # keyword arguments of load_articles
+    reading:dict[str, Any], # keyword arguments of load_articles
+    clean:str="standard" # cleaning level, if the articles are not prepared yet
     )->Path: # a prepared folder
     "Find the prepared folder, or make one from a source beside the run."
     from fakenews_nb.splits import _MANIFEST_FILE, prepare
@@ -313,25 +314,28 @@ def _prepared_folder(
         return Path(data)
     folder = out.with_name(out.name + "-data")
     if (folder/_MANIFEST_FILE).is_file():
-        _check_same_source(folder, data, reading)
+        _check_same_source(folder, data, reading, clean)
         notify(f"reusing {data} as prepared in {folder}")
-    else: prepare(data, folder, seed=seed, **reading)
+    else: prepare(data, folder, seed=seed, clean=clean, **reading)
     return folder
 
 def _check_same_source(
     folder:Path, # prepared by an earlier command
     data:str, # the source to train on
-    reading:dict[str, Any] # keyword arguments of load_articles
+    reading:dict[str, Any], # keyword arguments of load_articles
+    clean:str # cleaning level
     )->None:
-    "Check that a folder was prepared from this source, read in this way; `OutputError` if not."
+    "Check that a folder was prepared from this source, read and cleaned in this way; `OutputError` if not."
     from fakenews_nb.files import read_json, sha256
     from fakenews_nb.splits import _MANIFEST_FILE
     manifest = read_json(folder/_MANIFEST_FILE)
     settings = {name: value for name, value in reading.items() if name != "path"}
     same = manifest.get("source") == data and manifest.get("reading", {}) == settings
+    same = same and manifest.get("cleaning") == clean
     if same and Path(data).is_file(): same = manifest.get("source_sha256") == {Path(data).name: sha256(data)}
     if same: return
-    raise OutputError("the folder was prepared from other articles, or they were read in another way", where=folder,
+    raise OutputError("the folder was prepared from other articles, or these were read or cleaned in another way",
+        where=folder,
         fix=f"remove it, or choose another --out; or: fakenews prepare {data} --out FOLDER, fakenews train FOLDER")
 
 _PRINTED_SCORES = {"weighted F1": "f1", "accuracy": "accuracy", "macro F1": "macro_f1"}
@@ -380,6 +384,8 @@ _MaxLength = Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
 @app.command("train", epilog="Examples:\n\nfakenews train prepared --out runs/first\n\n"
     "fakenews train prepared --model tiny --epochs 5 --lr 3e-3 --max-length 128 --out runs/tiny\n\n"
     "fakenews train prepared --recipe published --out runs/published\n\n"
+    "fakenews train prepared --model char_svc+tinybert --out runs/ensemble\n\n"
+    "fakenews train isot --path ~/isot --model generalise --out runs/elsewhere\n\n"
     "torchrun --nproc-per-node 2 --no-python fakenews train prepared --out runs/both")
 @_guarded
 @_reads_articles
@@ -390,7 +396,9 @@ def _train_command(
     overwrite:_Overwrite=False,
     resume:_Resume=False,
     model:Annotated[str, typer.Option(
-        help="Encoder to fine-tune: tinybert, a Hub id, a model folder, or tiny, which needs no download.")]="tinybert",
+        help="Encoder to fine-tune (tinybert, a Hub id, a model folder, or tiny, which needs no download), "
+             "baseline such as linear_svc, several of them joined by +, "
+             "or generalise, an ensemble for news from elsewhere.")]="tinybert",
     recipe:_RecipeName="fast",
     limit:_Limit=None,
     processes:_Processes=None,
@@ -409,30 +417,47 @@ def _train_command(
     class_weight:Annotated[str|None, typer.Option(rich_help_panel=_RECIPE,
         help="Weight of the classes in the loss: balanced gives fake and real articles the same total weight "
              "(default: every article weighs the same).")]=None,
+    folds:Annotated[int|None, typer.Option(min=2,
+        help="Folds in which an ensemble learns the weights of its members (default: 3).")]=None,
     *,
     reading:dict[str, Any]
     )->None:
-    "Fine-tune a model, score it on the test articles, and write a report."
+    "Train a model, score it on the test articles, and write a report."
+    from fakenews_nb.ensemble import _PRESETS, _member_names, train_classifier
     from fakenews_nb.error_analysis import finish_run
     from fakenews_nb.runtime import _main_process_first
     from fakenews_nb.training import finetune
-    min_steps = None if epochs is None else 0
-    chosen = _chosen_recipe(
-        recipe,
-        max_length=max_length,
-        epochs=epochs,
-        min_steps=min_steps,
-        batch_size=batch_size,
-        learning_rate=lr,
-        seed=seed,
-        precision=precision,
-        class_weight=class_weight)
-    with _main_process_first(): folder = _prepared_folder(data, out, 42, reading)
-    run = finetune(folder, out, model, chosen, limit=limit, resume=resume, overwrite=overwrite, processes=processes)
+    names = _member_names(model)
+    settings = _given(max_length=max_length, epochs=epochs, batch_size=batch_size, learning_rate=lr,
+        precision=precision, class_weight=class_weight)
+    _check_train_options(names, _given(**settings, limit=limit), _given(processes=processes), _given(folds=folds))
+    if epochs is not None: settings["min_steps"] = 0
+    chosen = _chosen_recipe(recipe, seed=seed, **settings)
+    clean = "none" if model in _PRESETS else "standard"
+    with _main_process_first(): folder = _prepared_folder(data, out, 42, reading, clean)
+    same:dict[str, Any] = {"limit": limit, "resume": resume, "overwrite": overwrite}
+    if names is None: run = finetune(folder, out, model, chosen, processes=processes, **same)
+    else: run = train_classifier(folder, out, model, chosen, **_given(folds=folds), **same)
     rank, _ = _process_rank()
     if rank: return
     _print_scores(finish_run(run))
     notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
+
+# %% ../nbs/36_cli.ipynb #b87818ad
+def _check_train_options(
+    names:list[str]|None, # of a baseline or of the members of an ensemble; None for a single encoder
+    recipe:dict[str, Any], # options that change the recipe of an encoder
+    several:dict[str, Any], # options of several processes
+    folds:dict[str, Any] # options of a stacked ensemble
+    )->None:
+    "Check that no option is given that the model would ignore; `DataError` if one is."
+    from fakenews_nb.baselines import BASELINES
+    if names is None or len(names) == 1:
+        _refuse_settings(folds, "only an ensemble has folds", "join the names of several models by +")
+    if names is None: return
+    _refuse_settings(several, "one process fits baselines and ensembles", "name an encoder")
+    if set(names) <= set(BASELINES):
+        _refuse_settings(recipe, "a baseline is not fine-tuned", "name an encoder")
 
 # %% ../nbs/36_cli.ipynb #af26bb4b
 _SHAPE = "Shape of a new student"

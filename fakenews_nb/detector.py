@@ -19,7 +19,7 @@ import numpy as np
 from .abstention import AbstentionRules
 from .core import FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyModule, _LazyType
 from .files import sha256
-from .inference import ModelOutputs, TextModel, _is_pandas, _pair, _titles_and_bodies, load_model
+from .inference import ModelOutputs, TextModel, _is_pandas, _pair, _titles_and_bodies, _to_prior, load_model
 from .models import _resolve_model_folder
 from .runtime import notify
 from .tokenization import TextPipeline
@@ -87,12 +87,17 @@ class Detector:
 
     def predict(self,
         texts:Any, # one text or many, not cleaned; the bodies if you pass titles
-        titles:Any=None # a title for each text; None: the texts have no titles, or bring them along
+        titles:Any=None, # a title for each text; None: the texts have no titles, or bring them along
+        prior:float|None=None # the fraction of real texts in this batch, if it is known; see below
         )->Any: # a Verdict, a list, a DataFrame or a generator, as the table above says
         "Predict texts; `DataError` if there are too few titles, or if no text has letters (but not for a generator)."
-        if isinstance(texts, (str, Mapping)): return self._predict_all(*_titles_and_bodies([texts], titles))[0]
-        if isinstance(texts, Iterator): return self._predict_stream(_pair(titles, texts))
-        verdicts = self._predict_all(*_titles_and_bodies(texts, titles))
+        is_one, is_stream = isinstance(texts, (str, Mapping)), isinstance(texts, Iterator)
+        if prior is not None and (is_one or is_stream):
+            raise DataError("a prior was stated for one text or a generator", where="prior",
+                fix="pass the whole batch, such as a list")
+        if is_one: return self._predict_all(*_titles_and_bodies([texts], titles))[0]
+        if is_stream: return self._predict_stream(_pair(titles, texts))
+        verdicts = self._predict_all(*_titles_and_bodies(texts, titles), prior)
         if not _is_pandas(texts): return verdicts
         return pd.DataFrame(verdicts, index=texts.index, columns=list(Verdict._fields))
 
@@ -117,10 +122,11 @@ class Detector:
 
     def _predict_all(self,
         titles:list[Any], # one per text
-        bodies:list[Any] # one per text
+        bodies:list[Any], # one per text
+        prior:float|None=None # see predict
         )->list[Verdict]: # in order
         "Predict texts, and report what holds for several of them."
-        verdicts = self._verdicts(titles, bodies)
+        verdicts = self._verdicts(titles, bodies, prior=prior)
         _report_texts_without_letters(verdicts)
         truncated = sum(verdict.truncated for verdict in verdicts)
         limit = self.model.max_length
@@ -139,14 +145,17 @@ class Detector:
     def _verdicts(self,
         titles:list[Any], # one per text
         bodies:list[Any], # one per text
-        progress:bool=True # show a progress bar after two seconds
+        progress:bool=True, # show a progress bar after two seconds
+        prior:float|None=None # see predict
         )->list[Verdict]: # in order
         "Clean, tokenize and run texts."
         cleaned = self.texts(titles, bodies)
         encoded = self.model.encode(cleaned)
         outputs = self.model.run(encoded.ids, progress)
         notes = ["" if any(map(str.isalpha, text)) else _NO_LETTERS for text in cleaned]
-        return self._decide(outputs, encoded.truncated, notes)
+        if prior is None: return self._decide(outputs, encoded.truncated, notes)
+        verdicts = self._decide(_to_prior(outputs, prior), encoded.truncated, notes)
+        return [verdict._replace(abstain=None) for verdict in verdicts] # the rules hold without a prior
 
     def _decide(self,
         outputs:ModelOutputs, # of the texts

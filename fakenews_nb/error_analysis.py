@@ -55,7 +55,7 @@ def finish_run(
     settings = read_json(run.folder/_RUN_FILE)
     dataset, manifest = load_prepared(settings["data"])
     rules = tuple(Rule(**rule) for rule in manifest["rules"])
-    batch_size = run.metrics["recipe"]["eval_batch_size"]
+    batch_size = run.metrics["recipe"].get("eval_batch_size", 32) # baselines have no batches
     calibration = _calibrate_run(run.model, dataset, rules, batch_size)
     start = time.perf_counter()
     predictions = predict(run.model, dataset["test"].to_pandas(), cleaned_by=rules, batch_size=batch_size)
@@ -109,7 +109,8 @@ def _class_weight_advice(
     smaller = min(ID2LABEL.values(), key=counts.__getitem__)
     fraction = counts[smaller]/counts["articles"]
     is_weighted = run.metrics["recipe"].get("class_weight") is not None
-    if is_weighted or fraction > .25 or not evaluation._single_class_note(predictions): return []
+    has_weights = "class_weight" in run.metrics["recipe"] # a baseline has not
+    if is_weighted or not has_weights or fraction > .25 or not evaluation._single_class_note(predictions): return []
     return [f"only {format_percent(fraction)} of the training articles are {smaller}: "
         'train with class_weight="balanced" (--class-weight balanced), so that both classes count equally']
 
@@ -839,7 +840,7 @@ def _report_figures(
     figures.append(_draw(plot_reliability, predictions))
     figures.append(_draw(plot_risk_coverage, predictions))
     if len(slices): figures.append(_draw(plot_slices, slices, 7.5, 4.2))
-    if run: figures.append(_draw(plot_history, run.history, 6.6, 3.8))
+    if run and len(run.history): figures.append(_draw(plot_history, run.history, 6.6, 3.8))
     return figures
 
 def _draw(
@@ -1028,6 +1029,9 @@ def _run_sections(
     )->list[dict[str, Any]]: # see reports.table_section
     "Show the recipe, the machine and the versions of a run."
     metrics = run.metrics
-    speed = f"{metrics['articles_per_second']:,.0f} articles and {metrics['tokens_per_second']:,.0f} tokens per second"
-    return [table_section("Recipe", "The settings of the fine-tuning.", metrics["recipe"]),
-        table_section("Machine and versions", f"Training speed: {speed}.", metrics["machine"] | metrics["versions"])]
+    speed = ""
+    if "tokens_per_second" in metrics:
+        articles, tokens = metrics["articles_per_second"], metrics["tokens_per_second"]
+        speed = f"Training speed: {articles:,.0f} articles and {tokens:,.0f} tokens per second."
+    return [table_section("Recipe", "The settings of the training.", metrics["recipe"]),
+        table_section("Machine and versions", speed, metrics["machine"] | metrics["versions"])]

@@ -21,10 +21,11 @@ import numpy as np
 
 from . import inference, models
 from .abstention import _ABSTENTION_FILE, _OOD_FILE
+from .baselines import _BASELINE_FILE
 from .cleaning import Rule
 from .core import _MADE_BY, ID2LABEL, DataError, ModelError, _LazyModule, _LazyType
 from .evaluation import compare, evaluate_predictions, predict
-from .files import _claim_folder, new_folder, sha256, write_json
+from .files import _claim_folder, new_folder, read_json, sha256, write_json
 from .kernels import _first_position_id, fast_kernels
 from .model_card import _CARD_FILE
 from .models import _CALIBRATION_FILE, _logits_and_embeddings, _resolve_model_folder, load_classifier
@@ -58,8 +59,11 @@ def export_model(
     overwrite:bool=False # True replaces an earlier export
     )->dict[str, Any]: # the manifest, see below
     "Export a fine-tuned model and check it; `ModelError` if ONNX does not give the logits of PyTorch."
-    _check_engine(engine, int8, articles, calibration)
     source = _resolve_model_folder(model_folder)
+    same = {"int8": int8, "engine": engine, "articles": articles, "calibration": calibration, "cleaned_by": cleaned_by}
+    if (source/_BASELINE_FILE).is_file() or (source/models._ENSEMBLE_FILE).is_file():
+        return _export_classifier(source, Path(out), overwrite, same)
+    _check_engine(engine, int8, articles, calibration)
     _claim_folder(out, inference._MANIFEST, overwrite)
     model, tokenizer = load_classifier(source)
     TextPipeline.load(source) # an unreadable one must not be copied
@@ -72,13 +76,41 @@ def export_model(
         _copy_settings(source, partial, tokenizer)
         manifest = _manifest(partial, file.name, engine, int8, tokenizer)
         manifest["largest_logit_difference_in_fp32"] = difference
-        _write_requirements(partial, engine)
+        _write_requirements(partial, (engine, "tokenizers"))
         write_json(manifest, partial/inference._MANIFEST)
         if articles is not None:
             manifest["comparison"] = _compare_on_articles(source, partial, articles, cleaned_by)
             write_json(manifest, partial/inference._MANIFEST)
         _write_card(source, partial, manifest)
     return manifest
+
+def _export_classifier(
+    source:Path, # the folder of a baseline or an ensemble
+    out:Path, # the exported folder to write
+    overwrite:bool, # see export_model
+    settings:dict[str, Any] # further arguments of export_model, for the encoders of an ensemble
+    )->dict[str, Any]: # its size, engine and precision
+    "Copy a folder that needs no torch, and export the encoders among the members of an ensemble."
+    inference.load_model(source) # a damaged one must not be copied
+    marker = _BASELINE_FILE if (source/_BASELINE_FILE).is_file() else models._ENSEMBLE_FILE
+    content = read_json(source/marker)
+    encoders = []
+    for member in content.get("members", []):
+        if not (source/member["folder"]/_BASELINE_FILE).is_file(): encoders.append(member)
+    if settings["int8"] and not encoders:
+        raise DataError("a baseline has no weights to store as 8-bit integers", where="int8", fix="leave it out")
+    with new_folder(out, marker, overwrite) as partial:
+        shutil.copytree(source, partial, dirs_exist_ok=True)
+        for member in encoders:
+            place = partial/member["folder"]
+            shutil.rmtree(place)
+            export_model(source/member["folder"], place, **settings)
+            member["files"] = {file.name: sha256(file) for file in sorted(place.iterdir())}
+        write_json(content, partial/marker)
+        _write_requirements(partial, (settings["engine"], "tokenizers") if encoders else ())
+        size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
+    precision = "int8" if settings["int8"] else "full precision"
+    return {"bytes": size, "engine": settings["engine"] if encoders else "numpy", "precision": precision}
 
 def _check_engine(
     engine:str, # see export_model
@@ -296,15 +328,15 @@ def _manifest(
         "versions": versions()}
 
 # %% ../nbs/29_export.ipynb #da39c164
-_LIGHT_PACKAGES = ("tokenizers", "numpy", "ftfy", "regex", "tqdm", "typer")
+_LIGHT_PACKAGES = ("numpy", "ftfy", "regex", "tqdm", "typer")
 
 def _write_requirements(
     folder:Path, # the exported folder
-    engine:str # see export_model
+    packages:tuple[str, ...] # that this model needs, besides those that each model needs
     )->None:
     "Write the packages that predicting needs into requirements.txt, and a Dockerfile that installs them."
     distributions = packages_distributions() # onnxruntime may be installed under another name
-    names = [distributions.get(name, [name])[0] for name in (engine, *_LIGHT_PACKAGES)]
+    names = [distributions.get(name, [name])[0] for name in (*packages, *_LIGHT_PACKAGES)]
     lines = [f"{name}=={version(name)}" for name in names]
     (folder/"requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder/"Dockerfile").write_text(_DOCKERFILE, encoding="utf-8")

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 from .core import _MADE_BY, DataError, ModelError
-from .files import _first_line
+from .files import _first_line, read_json
 from .inference import _is_exported_folder, _read_manifest
 from .model_card import _CARD_FILE
-from .models import _resolve_model_folder
+from .models import _ENSEMBLE_FILE, _resolve_model_folder
 from .runtime import notify
 
 # %% auto #0
@@ -22,6 +22,7 @@ __all__ = ['push_model']
 _UPLOADED = (
     "config.json", "model.safetensors", # PyTorch
     "model.onnx", "model.xml", "model.bin", "detector.json", "requirements.txt", "Dockerfile", # exported
+    "baseline.json", "baseline.npz", "ensemble.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
     "text_pipeline.json", "calibration.json", "abstention.json", "out_of_distribution.npz",
     "README.md")
@@ -36,18 +37,26 @@ def push_model(
     "Upload a model folder; `ModelError` if it must not or cannot be uploaded."
     folder = _resolve_model_folder(model_folder)
     _check_repo_name(repo)
-    files = [folder/name for name in _UPLOADED if (folder/name).is_file()]
+    places = [folder, *_member_folders(folder)]
+    files = [place/name for place in places for name in _UPLOADED if (place/name).is_file()]
     if _is_exported_folder(folder): _read_manifest(folder)
     if folder/_CARD_FILE not in files:
         raise ModelError("the model folder has no model card", where=folder, fix="train it again, or write README.md")
     _check_no_paths(files)
-    skipped = sorted(path.name for path in folder.iterdir() if path not in files)
+    skipped = sorted(path.name for path in folder.iterdir() if path not in [*files, *places])
     if skipped: notify(f"not uploaded: {', '.join(skipped)}")
     size = sum(path.stat().st_size for path in files)
     notify(f"uploads {len(files)} files, {size/1e6:.1f} MB, to the {'public' if public else 'private'} {repo}")
-    contents:dict[str, bytes|Path] = {path.name: path for path in files}
+    contents:dict[str, bytes|Path] = {path.relative_to(folder).as_posix(): path for path in files}
     contents[_CARD_FILE] = _card_with_license(folder/_CARD_FILE, license).encode()
     return _upload(repo, contents, public)
+
+def _member_folders(
+    folder:Path # a model folder
+    )->list[Path]: # of its members; none if it is not an ensemble
+    "List the folders inside an ensemble."
+    if not (folder/_ENSEMBLE_FILE).is_file(): return []
+    return [folder/str(member["folder"]) for member in read_json(folder/_ENSEMBLE_FILE)["members"]]
 
 def _check_repo_name(
     repo:str # as given

@@ -21,6 +21,7 @@ from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyTy
 from .files import _first_line, read_json, sha256
 from .models import _ENSEMBLE_FILE, _predict_outputs, _progress_bar, _resolve_model_folder, load_classifier
 from .runtime import _cpu_count, this_machine
+from .stats import _MIN_BATCH, _move_threshold
 from .tokenization import _MICRO_BATCH_TOKENS, _TEXTS_PER_CALL, _is_shortened, _shorten, encode
 
 if TYPE_CHECKING:
@@ -192,6 +193,17 @@ def _half_each_way(
     logits[:, FAKE] = -log_odds/2
     logits[:, REAL] = log_odds/2
     return logits
+
+def _to_prior(
+    outputs:ModelOutputs, # of a batch
+    prior:float # stated fraction of real texts
+    )->ModelOutputs: # with shifted logits
+    "Shift the logits so that a stated fraction of the texts is predicted as real; `DataError` if the batch is small."
+    log_odds = (outputs.logits[:, REAL] - outputs.logits[:, FAKE]).astype(float)
+    if len(log_odds) < _MIN_BATCH:
+        raise DataError(f"a prior was stated for {len(log_odds):,} texts; at least {_MIN_BATCH} are needed",
+            where="prior", fix="leave it out, or collect more texts")
+    return ModelOutputs(_half_each_way(_move_threshold(log_odds, prior)), outputs.embeddings)
 
 # %% ../nbs/18_inference.ipynb #bb8904d1
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def _render_card(
         title=title,
         data=metrics["data"],
         split=metrics["data"].get("split"),
+        is_transformer=_is_transformer(metrics),
         training=_training_rows(metrics, base_model),
         n_test=f"{metrics['test']['n']:,}",
         scores=_score_rows(metrics),
@@ -60,11 +61,17 @@ def _render_card(
         slices=_slice_rows(slices),
         calibration=_calibration_sentence(metrics["calibration"]),
         abstention=_abstention_sentence(AbstentionRules.load(model_folder)),
-        max_length=metrics["recipe"]["max_length"],
+        max_length=metrics["recipe"].get("max_length"),
         versions=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()))
     return f"---\n{_metadata(metrics, base_model, title)}\n---\n\n{text}"
 
 # %% ../nbs/24_model_card.ipynb #bd5d12ca
+def _is_transformer(
+    metrics:dict[str, Any] # see write_model_card
+    )->bool: # False for a baseline or an ensemble
+    "Tell whether transformers can load the model folder."
+    return "learning_rate" in metrics["recipe"]
+
 def _metadata(
     metrics:dict[str, Any], # see write_model_card
     base_model:str, # see write_model_card
@@ -79,9 +86,11 @@ def _metadata(
         if value is None: continue
         results.append(EvalResult(task_type="text-classification", dataset_type=source, dataset_name=source,
             dataset_split="test", metric_type=score, metric_value=round(float(value), 6), metric_name=name))
-    data = ModelCardData(library_name="transformers", pipeline_tag="text-classification",
+    is_transformer = _is_transformer(metrics)
+    library = "transformers" if is_transformer else "fakenews_nb"
+    data = ModelCardData(library_name=library, pipeline_tag="text-classification",
         tags=["fake-news-detection", "fakenews_nb"], model_name=title, eval_results=results,
-        base_model=_hub_name(base_model))
+        base_model=_hub_name(base_model) if is_transformer else None)
     return data.to_yaml()
 
 def _hub_name(
@@ -100,15 +109,18 @@ def _training_rows(
     )->dict[str, str]: # names and values
     "Describe how a model was trained."
     data, recipe = metrics["data"], metrics["recipe"]
-    unnamed = _UNNAMED.get(base_model, "from a folder")
     counts = [f"{split}: {count['fake']:,} fake, {count['real']:,} real" for split, count in data["counts"].items()]
-    return {
-        "base model": _hub_name(base_model) or unnamed,
+    rows = {
         "data": f"{data['source']}, protocol {data['protocol']}, cleaned by {data['cleaning']}",
         "articles": "; ".join(counts),
+        "seed": str(recipe["seed"])}
+    if not _is_transformer(metrics):
+        return {"model": ", ".join(recipe["members"]), "trained on": f"{metrics['train_articles']:,} articles", **rows}
+    return {
+        "base model": _hub_name(base_model) or _UNNAMED.get(base_model, "from a folder"),
         "trained on": f"{metrics['train_articles']:,} articles, {metrics['epochs']:g} epochs",
         "recipe": f"{recipe['name']}, learning rate {recipe['learning_rate']:g}, batches of {recipe['batch_size']}",
-        "seed": str(recipe["seed"])}
+        **rows}
 
 def _score_rows(
     metrics:dict[str, Any] # see write_model_card
@@ -142,7 +154,7 @@ def _calibration_sentence(
     "Say how the probabilities were calibrated."
     before, after = calibration["ece_before"], calibration["ece_after"]
     return (f"A temperature of {calibration['temperature']:.3f} was fitted on {calibration['articles']:,} validation "
-        f"articles and is built into the weights; the expected calibration error there went from {before:.4f} to "
+        f"articles and is built into the folder; the expected calibration error there went from {before:.4f} to "
         f"{after:.4f}, which is optimistic, as the temperature was fitted on these articles.")
 
 def _abstention_sentence(

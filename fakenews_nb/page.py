@@ -204,8 +204,10 @@ def _about(
     detector:Detector # shown
     )->str: # Markdown
     "Describe a detector."
-    lines = ["## What it is", "", "A fine-tuned language model that gives the probability that a text reads like the "
-        f"fake news of its training articles. It reads the first {detector.model.max_length:,} tokens."]
+    limit = detector.model.max_length
+    reads = "It reads texts of any length." if limit is None else f"It reads the first {limit:,} tokens."
+    lines = ["## What it is", "",
+        f"A model that gives the probability that a text reads like the fake news of its training articles. {reads}"]
     if detector.abstention is None:
         lines.append("It has no rules for abstention, so it always answers.")
     else:

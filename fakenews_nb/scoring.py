@@ -148,7 +148,7 @@ def _predict_rest(
 class _Summary:
     "What is to be said about many verdicts."
     def __init__(self,
-        max_length:int # tokens that the model reads of a text
+        max_length:int|None # tokens that the model reads of a text; None: all
         )->None:
         self.max_length = max_length
         self.rows = 0
@@ -172,7 +172,7 @@ class _Summary:
         "Say how many texts were read in part, are uncertain, or have no letters."
         def notify_count(count:int, phrase:str)->None:
             if count: notify(f"{count:,} of {self.rows:,} texts {phrase}")
-        limit = f"{self.max_length:,}"
+        limit = f"{self.max_length or 0:,}" # without a limit, no text is truncated
         notify_count(self.counts["truncated"], f"have more than {limit} tokens: the model reads only the first {limit}")
         notify_count(self.counts["abstain"], "are too uncertain to answer: predicted_abstain is True")
         notify_count(self.counts["out_of_distribution"],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .core import FAKE, ID2LABEL, REAL
+from .core import FAKE, ID2LABEL, REAL, DataError
 
 # %% auto #0
 __all__ = ['classification_scores', 'weighted_scores', 'wilson_interval', 'delong_interval', 'mcnemar', 'holm']
@@ -260,3 +260,17 @@ def _equal_mass_bins(
     edges = np.unique(np.percentile(values, quantiles*100))
     bin_numbers = np.searchsorted(edges, values)
     return np.unique(bin_numbers, return_inverse=True)[1]
+
+# %% ../nbs/05_stats.ipynb #96e75182
+_MIN_BATCH = 100 # articles
+
+def _move_threshold(
+    log_odds:np.ndarray, # log odds of real, shape (articles,)
+    prior:float # fraction of the articles to predict as real, above 0 and below 1
+    )->np.ndarray: # shifted log odds, with the threshold at 0
+    "Move the threshold to a quantile of the log odds; articles exactly at the threshold are predicted as fake."
+    if not 0 < prior < 1:
+        found = f"the stated prior is {prior}; a number between 0 and 1 was expected"
+        raise DataError(found, fix="state the fraction of real articles in the batch, such as prior=.5")
+    threshold = np.quantile(log_odds, 1 - prior, method="midpoint")
+    return log_odds - threshold - 1e-12

@@ -5,8 +5,6 @@
 # %% ../nbs/28_transfer.ipynb #63e2d093
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,18 +15,16 @@ from scipy.special import logsumexp
 
 from . import evaluation, splits
 from .abstention import OodScore
-from .baselines import BASELINES, fit_baseline
-from .calibration import calibrate
 from .cleaning import Rule, clean_articles, cleaning_rules
 from .core import COLUMNS, REAL, DataError, _LazyModule, _LazyType
 from .data import concat_articles
-from .ensemble import AveragingEnsemble, fit_ensemble
-from .evaluation import Classifier, FineTunedModel, Predictions, article_outputs, predict, score_intervals
-from .models import _CALIBRATION_FILE
+from .ensemble import Ensemble, _short_hash, fit_ensemble, fit_model
+from .evaluation import Classifier, Predictions, article_outputs, predict, score_intervals
 from .reports import figure_image, new_axes, table_section, write_page
 from .runtime import notify
 from .splits import _MANIFEST_FILE, duplicate_groups, load_prepared, prepare_clean, save_prepared
-from .training import _METRICS_FILE, RECIPES, Recipe, finetune, load_run
+from .stats import _MIN_BATCH, _move_threshold
+from .training import RECIPES, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +34,8 @@ else:
     Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['transfer_matrix', 'prepare_training', 'fit_model', 'not_in_training', 'adjust_prior', 'estimate_prior',
-           'leave_one_corpus_out', 'plot_transfer', 'save_transfer', 'ood_table', 'ood_scores']
+__all__ = ['transfer_matrix', 'prepare_training', 'not_in_training', 'adjust_prior', 'estimate_prior', 'leave_one_corpus_out',
+           'plot_transfer', 'save_transfer', 'ood_table', 'ood_scores']
 
 # %% ../nbs/28_transfer.ipynb #34e8d9c7
 _TRANSFER_COLUMNS = [
@@ -157,7 +153,7 @@ def _predict_all(
     predictions: dict[str, Predictions] = {}
     for name, classifier in classifiers.items():
         if not len(articles): predictions[name] = Predictions(articles, np.zeros((0, 2)))
-        elif isinstance(classifier, AveragingEnsemble):
+        elif isinstance(classifier, Ensemble):
             predictions[name] = classifier.combine([predictions[part] for part in name.split("+")])
         else: predictions[name] = predict(classifier, articles, cleaned_by)
     return predictions
@@ -201,34 +197,6 @@ def _check_corpora(
             raise DataError(f"no corpus is called {name!r}", fix=f"choose from {', '.join(corpora)}")
         if not len(corpora[name]): raise DataError("the corpus has no articles", where=name, fix="check its files")
 
-# %% ../nbs/28_transfer.ipynb #e54b2517
-def fit_model(
-    name:str, # a key of BASELINES, an encoder (see models.load_encoder), or several names joined by +
-    data:str|Path, # a prepared folder
-    work:str|Path, # folder for fine-tuned models, which later calls reuse
-    recipe:Recipe=RECIPES["fast"], # how to fine-tune; baselines ignore it
-    limit:int|None=None # fine-tune on the first limit training articles only; None: on all; baselines ignore it
-    )->Classifier: # ready to predict
-    "Fit a model on a prepared folder, or load it if `work` holds it, fine-tuned with the same data and settings."
-    dataset, manifest = load_prepared(data)
-    rules = tuple(Rule(**rule) for rule in manifest["rules"])
-    validation = dataset["validation"].to_pandas()
-    if "+" in name:
-        members = [fit_model(part, data, work, recipe=recipe, limit=limit) for part in name.split("+")]
-        return fit_ensemble(members, validation, rules)
-    if name in BASELINES: return fit_baseline(name, dataset["train"].to_pandas(), rules)
-    settings = _short_hash(name, asdict(recipe), manifest["sha256"])
-    run = Path(work)/f"{Path(name).name}-{limit or 'all'}-{recipe.seed}-{settings}"
-    if not (run/_METRICS_FILE).is_file(): finetune(data, run, name, recipe, limit=limit, resume=run.exists())
-    if not (run/"model"/_CALIBRATION_FILE).is_file(): calibrate(run/"model", validation, rules)
-    return FineTunedModel(load_run(run).model)
-
-def _short_hash(
-    *settings:Any # values that JSON can represent; others are converted to text
-    )->str: # eight hexadecimal digits
-    "Compute a hash of settings, for the name of a folder."
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
-
 # %% ../nbs/28_transfer.ipynb #8e761072
 def not_in_training(
     train:pd.DataFrame, # training articles, an article table
@@ -240,8 +208,6 @@ def not_in_training(
     return ~np.isin(groups[len(train):], groups[:len(train)])
 
 # %% ../nbs/28_transfer.ipynb #2e063d80
-_MIN_BATCH = 100 # articles
-
 def adjust_prior(
     predictions:Predictions, # predictions for a batch of at least 100 articles; their labels are ignored
     method:str="stated", # "stated", or "em" to estimate the prior from the batch
@@ -274,17 +240,6 @@ def estimate_prior(
     return prior
 
 # %% ../nbs/28_transfer.ipynb #05b05f2e
-def _move_threshold(
-    log_odds:np.ndarray, # log odds of real, shape (articles,)
-    prior:float # fraction of the articles to predict as real, above 0 and below 1
-    )->np.ndarray: # shifted log odds, with the threshold at 0
-    "Move the threshold to a quantile of the log odds; articles exactly at the threshold are predicted as fake."
-    if not 0 < prior < 1:
-        found = f"the stated prior is {prior}; a number between 0 and 1 was expected"
-        raise DataError(found, fix="state the fraction of real articles in the batch, such as prior=.5")
-    threshold = np.quantile(log_odds, 1 - prior, method="midpoint")
-    return log_odds - threshold - 1e-12
-
 def _replace_prior(
     predictions:Predictions, # predictions for a batch
     training_prior:float # fraction of real articles in training
