@@ -245,7 +245,7 @@ def _audit_command(
     clean:Annotated[str, typer.Option(
         help="Cleaning level to apply before the audit: none, light, standard or strict.")]="none",
     split:Annotated[str|None, typer.Option(
-        help="Split: stratified, grouped, by_date, by_subject or by_source "
+        help="Split: stratified, grouped, by_date, by_publisher, by_subject or by_source "
              "(default: the corpus's own, or stratified).")]=None,
     held_out:_HeldOut=None,
     levels:Annotated[bool, typer.Option("--levels/--no-levels",
@@ -286,8 +286,8 @@ def _prepare_command(
     clean:Annotated[str, typer.Option(
         help="Cleaning level of the clean protocol: none, light, standard or strict.")]="standard",
     split:Annotated[str, typer.Option(
-        help="Split of the clean protocol: grouped (near-duplicates stay together), by_date, by_subject, by_source, "
-             "or stratified (random).")]="grouped",
+        help="Split of the clean protocol: grouped (near-duplicates stay together), by_date, by_publisher, by_subject, "
+             "by_source, or stratified (random).")]="grouped",
     held_out:_HeldOut=None,
     seed:_SplitSeed=42,
     *,
@@ -331,7 +331,7 @@ def _check_same_source(
     manifest = read_json(folder/_MANIFEST_FILE)
     settings = {name: value for name, value in reading.items() if name != "path"}
     same = manifest.get("source") == data and manifest.get("reading", {}) == settings
-    same = same and manifest.get("cleaning") == clean
+    same = same and str(manifest.get("cleaning")).endswith(f"level {clean}")
     if same and Path(data).is_file(): same = manifest.get("source_sha256") == {Path(data).name: sha256(data)}
     if same: return
     raise OutputError("the folder was prepared from other articles, or these were read or cleaned in another way",
@@ -730,7 +730,7 @@ def _export_command(
     print(f"{out}: {about['bytes']/_MEGABYTE:.1f} MB, {about['engine']} {about['precision']}")
     comparison = about.get("comparison")
     if comparison is None:
-        notify("not compared on articles: name a prepared folder with --data to do so")
+        if about["engine"] != "numpy": notify("not compared on articles: name a prepared folder with --data to do so")
         return
     count = f"{comparison['same_label']:,} of {comparison['articles']:,} test articles"
     print(f"{count} get the same label as from PyTorch")

@@ -683,6 +683,35 @@ _COVID = Corpus(
                  "comma, but no real tweet does",
     layouts=(_COVID_LAYOUT,))
 
+# %% ../nbs/09_data.ipynb #bfbf2a03
+_RECOVERY_COLUMNS = {"text": "body_text", "label": "reliability", "subject": "publisher", "date": "publish_date"}
+_RECOVERY = Corpus(
+    name="recovery",
+    title="ReCOVery",
+    unit="article",
+    rows=2029,
+    labels="1 reliable (real), 0 unreliable (fake)",
+    homepage="https://github.com/apurvamulay/ReCOVery",
+    license="for research; see the homepage",
+    citation="Zhou, Mulay, Ferrara and Zafarani (2020), ReCOVery: A Multimodal Repository for COVID-19 News Credibility "
+             "Research, CIKM",
+    known_issues="one topic; the label is that of the publisher, so use the split by_publisher",
+    layouts=(_table_layout("recovery", {"recovery-news-data.csv": {}}, columns=_RECOVERY_COLUMNS,
+        default_labels=_ZERO_IS_FAKE),))
+
+_CHECKTHAT = Corpus(
+    name="checkthat2021",
+    title="CheckThat! 2021, task 3a",
+    unit="article",
+    rows=900,
+    labels="false (fake), true (real); partially false and other are left out",
+    homepage="https://sites.google.com/view/clef2021-checkthat",
+    license="for research; see the homepage",
+    citation="Shahi, Struß and Mandl (2021), Overview of the CLEF-2021 CheckThat! Lab Task 3 on Fake News Detection",
+    known_issues="the topics differ between the classes; most articles were chosen because somebody had doubted them",
+    layouts=(_table_layout("checkthat2021", {"checkthat21_task3a.csv": {}}, columns={"label": "our rating"},
+        default_labels={"FALSE": FAKE, "TRUE": REAL}, dropped_labels=("partially false", "other")),))
+
 # %% ../nbs/09_data.ipynb #801992ee
 _ALL_CORPORA = (
     _ISOT,
@@ -697,6 +726,8 @@ _ALL_CORPORA = (
     _HORNE,
     _FAKES,
     _COVID,
+    _RECOVERY,
+    _CHECKTHAT,
 )
 CORPORA = {corpus.name: corpus for corpus in _ALL_CORPORA}
 

@@ -108,9 +108,13 @@ def _export_classifier(
             member["files"] = {file.name: sha256(file) for file in sorted(place.iterdir())}
         write_json(content, partial/marker)
         _write_requirements(partial, (settings["engine"], "tokenizers") if encoders else ())
-        size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
-    precision = "int8" if settings["int8"] else "full precision"
-    return {"bytes": size, "engine": settings["engine"] if encoders else "numpy", "precision": precision}
+        about:dict[str, Any] = {
+            "bytes": sum(file.stat().st_size for file in partial.rglob("*") if file.is_file()),
+            "engine": settings["engine"] if encoders else "numpy",
+            "precision": "int8" if settings["int8"] else "full precision"}
+        if encoders and settings["articles"] is not None:
+            about["comparison"] = _compare_on_articles(source, partial, settings["articles"], settings["cleaned_by"])
+    return about
 
 def _check_engine(
     engine:str, # see export_model

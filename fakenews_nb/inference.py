@@ -335,14 +335,14 @@ def _check_files(
     checksums:dict[str, str] # file name -> SHA-256
     )->None:
     "Check that each file is the one that was exported; `ModelError` if one is missing or was changed."
-    fix = "copy the folder again, or export the model again"
+    fix = "copy the folder again, or make it again"
     for name, checksum in checksums.items():
         file = folder/name
         if Path(name).name != name:
             raise ModelError(f"the manifest names a file elsewhere: {name!r}", where=folder, fix=fix)
-        if not file.is_file(): raise ModelError("a file of the exported model is missing", where=file, fix=fix)
+        if not file.is_file(): raise ModelError("a file of the model folder is missing", where=file, fix=fix)
         if sha256(file) == checksum: continue
-        raise ModelError("the file is not the one that was exported: it was changed or cut short", where=file, fix=fix)
+        raise ModelError("the file is not the one that was written: it was changed or cut short", where=file, fix=fix)
 
 # %% ../nbs/18_inference.ipynb #52ca291e
 @dataclass(frozen=True)

@@ -584,6 +584,22 @@ def _check_held_out(
     raise DataError(problem, where=articles.attrs.get("origin"),
         fix=f"--held-out with some of these, of both classes: {'; '.join(available)}")
 
+# %% ../nbs/11_splits.ipynb #705b2310
+def _split_by_publisher(
+    articles:pd.DataFrame, # the article table
+    seed:int=42 # of the random assignment
+    )->dict[str, pd.DataFrame]: # split name -> article table
+    "Split 70 : 15 : 15 without separating a publisher; `DataError` if a class has too few publishers."
+    codes, publishers = pd.factorize(_text_column(articles.subject))
+    single = len(publishers) + np.arange(len(articles))
+    numbers, _ = pd.factorize(np.where(codes < 0, single, codes))
+    rng = np.random.default_rng(seed)
+    try: assignment = _assign_rows(articles, numbers, rng)
+    except DataError as error:
+        raise DataError(f"too few publishers for a publisher-disjoint split ({error.what})", where="--split",
+            fix="choose another split, or read the publishers into the column subject") from None
+    return _assemble_splits(articles, _leave_out_duplicates(assignment, duplicate_groups(articles)), rng)
+
 # %% ../nbs/11_splits.ipynb #adcb89d4
 def split_stratified(
     articles:pd.DataFrame, # the article table
@@ -620,6 +636,7 @@ SPLITTERS: dict[str, _Splitter] = {
     "grouped": _without_held_out(split_grouped),
     "stratified": _without_held_out(split_stratified),
     "by_date": _without_held_out(split_by_date),
+    "by_publisher": _without_held_out(_split_by_publisher),
     **{name: _holding_out(column) for name, column in _HELD_OUT_COLUMNS.items()},
 }
 
