@@ -693,8 +693,8 @@ _RECOVERY = Corpus(
     labels="1 reliable (real), 0 unreliable (fake)",
     homepage="https://github.com/apurvamulay/ReCOVery",
     license="for research; see the homepage",
-    citation="Zhou, Mulay, Ferrara and Zafarani (2020), ReCOVery: A Multimodal Repository for COVID-19 News Credibility "
-             "Research, CIKM",
+    citation="Zhou, Mulay, Ferrara and Zafarani (2020), ReCOVery: A Multimodal Repository for COVID-19 News "
+             "Credibility Research, CIKM",
     known_issues="one topic; the label is that of the publisher, so use the split by_publisher",
     layouts=(_table_layout("recovery", {"recovery-news-data.csv": {}}, columns=_RECOVERY_COLUMNS,
         default_labels=_ZERO_IS_FAKE),))
