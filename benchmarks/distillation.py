@@ -197,12 +197,11 @@ def train(name, seed, folder, args):
     about = run.metrics["distillation"]
     teacher_seconds = about["teacher_seconds"] if distillation.soft_labels else 0.
     curve = [{**point, "seconds": point["seconds"] + teacher_seconds} for point in clock.curve]
+    times = {"seconds": clock.seconds + teacher_seconds, "teacher_seconds": teacher_seconds, "steps": clock.steps}
     return run, {
         "name": name,
         "seed": seed,
-        "seconds": clock.seconds + teacher_seconds,
-        "teacher_seconds": teacher_seconds,
-        "steps": clock.steps,
+        **times,
         "curve": curve,
         "stage1": about["stage1"] and about["stage1"]["history"],
         "settings": about["settings"],

@@ -170,9 +170,10 @@ def main():
             rows.append({"members": members, "merit": merit(scores), "scores": scores})
     singles = rows[:len(CANDIDATES)]
     best = sorted(rows, key=lambda row: -row["merit"])[:10]
-    about = {"candidates": len(CANDIDATES), "combinations": len(rows), "articles": len(tables["train"]),
-        "machine": asdict(this_machine()), "versions": versions()}
-    write_json({**about, "best": best, "singles": singles}, Path(__file__).parent/"results"/"generalise.json")
+    counts = {"candidates": len(CANDIDATES), "combinations": len(rows), "articles": len(tables["train"])}
+    about = {"machine": asdict(this_machine()), "versions": versions()}
+    results = {**counts, **about, "best": best, "singles": singles}
+    write_json(results, Path(__file__).parent/"results"/"generalise.json")
     for row in best: print(f"{row['merit']:.3f}", " + ".join(row["members"]))
 
 

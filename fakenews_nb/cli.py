@@ -368,6 +368,22 @@ def _chosen_recipe(
         raise DataError(f"no recipe is called {name!r}", where="--recipe", fix=f"one of {', '.join(RECIPES)}")
     return replace(RECIPES[name], **_given(**options))
 
+# %% ../nbs/36_cli.ipynb #b87818ad
+def _check_train_options(
+    names:list[str]|None, # of a baseline or of the members of an ensemble; None for a single encoder
+    recipe:dict[str, Any], # options that change the recipe of an encoder
+    several:dict[str, Any], # options of several processes
+    folds:dict[str, Any] # options of a stacked ensemble
+    )->None:
+    "Check that no option is given that the model would ignore; `DataError` if one is."
+    from fakenews_nb.baselines import BASELINES
+    if names is None or len(names) == 1:
+        _refuse_settings(folds, "only an ensemble has folds", "join the names of several models by +")
+    if names is None: return
+    _refuse_settings(several, "one process fits baselines and ensembles", "name an encoder")
+    if set(names) <= set(BASELINES):
+        _refuse_settings(recipe, "a baseline is not fine-tuned", "name an encoder")
+
 # %% ../nbs/36_cli.ipynb #1621fa9b
 _RECIPE = "Options that change the recipe"
 _Resume = Annotated[bool, typer.Option("--resume", help="Continue a stopped run with the same settings.")]
@@ -442,22 +458,6 @@ def _train_command(
     if rank: return
     _print_scores(finish_run(run))
     notify(f"trained in {run.metrics['train_seconds']:.0f} s; report: {out/'report.html'}")
-
-# %% ../nbs/36_cli.ipynb #b87818ad
-def _check_train_options(
-    names:list[str]|None, # of a baseline or of the members of an ensemble; None for a single encoder
-    recipe:dict[str, Any], # options that change the recipe of an encoder
-    several:dict[str, Any], # options of several processes
-    folds:dict[str, Any] # options of a stacked ensemble
-    )->None:
-    "Check that no option is given that the model would ignore; `DataError` if one is."
-    from fakenews_nb.baselines import BASELINES
-    if names is None or len(names) == 1:
-        _refuse_settings(folds, "only an ensemble has folds", "join the names of several models by +")
-    if names is None: return
-    _refuse_settings(several, "one process fits baselines and ensembles", "name an encoder")
-    if set(names) <= set(BASELINES):
-        _refuse_settings(recipe, "a baseline is not fine-tuned", "name an encoder")
 
 # %% ../nbs/36_cli.ipynb #af26bb4b
 _SHAPE = "Shape of a new student"

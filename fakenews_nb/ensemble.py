@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else: pd = _LazyModule("pandas")
 
 # %% auto #0
-__all__ = ['fit_ensemble', 'Ensemble', 'fit_model', 'fit_stack', 'train_classifier']
+__all__ = ['fit_ensemble', 'Ensemble', 'fit_model', 'fit_stacked_ensemble', 'train_classifier']
 
 # %% ../nbs/27_ensemble.ipynb #8e682593
 def fit_ensemble(
@@ -135,7 +135,7 @@ def _short_hash(
 # %% ../nbs/27_ensemble.ipynb #2fa9c33a
 _FOLDS = 3
 
-def fit_stack(
+def fit_stacked_ensemble(
     names:Sequence[str], # keys of BASELINES, or encoders (see models.load_encoder)
     data:str|Path, # a prepared folder
     work:str|Path, # folder for fine-tuned models, which later calls reuse
@@ -164,8 +164,8 @@ def _out_of_fold(
     fit:Callable[[pd.DataFrame], list[Classifier]], # fits all members to an article table
     train:pd.DataFrame, # the training articles
     rules:tuple[Rule, ...], # the rules that have cleaned them
-    folds:int, # see fit_stack
-    seed:int # see fit_stack
+    folds:int, # see fit_stacked_ensemble
+    seed:int # see fit_stacked_ensemble
     )->np.ndarray: # log odds of each article by members that were not fitted to it, shape (articles, members)
     "Predict each fold by members that were fitted to the others."
     fold_of = _assign_folds(train, folds, seed)
@@ -181,8 +181,8 @@ def _out_of_fold(
 
 def _assign_folds(
     train:pd.DataFrame, # the training articles
-    folds:int, # see fit_stack
-    seed:int # see fit_stack
+    folds:int, # see fit_stacked_ensemble
+    seed:int # see fit_stacked_ensemble
     )->np.ndarray: # shape (articles,): number of the fold, from 0
     "Divide articles into folds with about the same fraction of each class, near-duplicates in the same fold."
     from sklearn.model_selection import StratifiedGroupKFold
@@ -266,7 +266,7 @@ def train_classifier(
     recipe:Recipe=RECIPES["fast"], # how to fine-tune encoders
     *,
     limit:int|None=None, # see fit_model
-    folds:int=_FOLDS, # see fit_stack
+    folds:int=_FOLDS, # see fit_stacked_ensemble
     resume:bool=False, # True continues a stopped run
     overwrite:bool=False # True replaces an earlier run in out
     )->Run: # the finished run
@@ -284,7 +284,7 @@ def train_classifier(
     start = time.perf_counter()
     classifier:Baseline|Ensemble
     if len(names) == 1: classifier = fit_baseline(names[0], train, rules)
-    else: classifier = fit_stack(names, data, folder/"members", recipe, limit, folds, recipe.seed)
+    else: classifier = fit_stacked_ensemble(names, data, folder/"members", recipe, limit, folds, recipe.seed)
     seconds = time.perf_counter() - start
     with new_folder(folder/"model", _PIPELINE_FILE, overwrite=True) as partial: classifier.save(partial)
     scores = evaluate_predictions(predict(classifier, validation, rules))

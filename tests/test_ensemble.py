@@ -12,7 +12,7 @@ from fakenews_nb.cleaning import Rule
 from fakenews_nb.cli import app
 from fakenews_nb.core import REAL, DataError, ModelError
 from fakenews_nb.detector import Detector
-from fakenews_nb.ensemble import fit_stack, train_classifier
+from fakenews_nb.ensemble import fit_stacked_ensemble, train_classifier
 from fakenews_nb.error_analysis import finish_run
 from fakenews_nb.evaluation import load_predictions, predict
 from fakenews_nb.export import export_model
@@ -58,7 +58,7 @@ def test_a_saved_baseline_is_the_fitted_one(name, prepared, tmp_path):
 
 def test_a_saved_ensemble_is_the_fitted_one(prepared, tmp_path):
     tables, rules = read_prepared(prepared)
-    ensemble = fit_stack(MODEL.split("+"), prepared, tmp_path/"work")
+    ensemble = fit_stacked_ensemble(MODEL.split("+"), prepared, tmp_path/"work")
     (tmp_path/"model").mkdir()
     ensemble.save(tmp_path/"model")
     fitted = predict(ensemble, tables["test"], rules)
@@ -81,8 +81,8 @@ def test_what_is_evaluated_is_what_ships(run, prepared, tmp_path):
     stored = load_predictions(run.folder/"predictions"/"test.parquet").probabilities[:, REAL]
     export_model(run.folder, tmp_path/"exported")
     for model in (run.folder, tmp_path/"exported"):
-        verdicts = Detector.load(model).predict(tables["test"])
-        shipped = np.where(verdicts.label == "real", verdicts.probability, 1 - verdicts.probability)
+        answers = Detector.load(model).predict(tables["test"])
+        shipped = np.where(answers.label == "real", answers.probability, 1 - answers.probability)
         assert np.allclose(shipped, stored, atol=1e-5)
 
 
@@ -176,8 +176,8 @@ def test_an_ensemble_with_an_encoder(prepared, tmp_path):
     assert len(list((tmp_path/"run"/"members").glob("tiny-*"))) == 3
     assert Detector.load(run.folder).predict("word "*200).truncated
     export_model(run.folder, tmp_path/"out")
-    verdicts = [Detector.load(folder).predict(TEXTS) for folder in (run.folder, tmp_path/"out")]
-    for before, after in zip(*verdicts, strict=True): assert abs(before.probability - after.probability) < 1e-4
+    answers = [Detector.load(folder).predict(TEXTS) for folder in (run.folder, tmp_path/"out")]
+    for before, after in zip(*answers, strict=True): assert abs(before.probability - after.probability) < 1e-4
     again = train_classifier(prepared, tmp_path/"run", "tiny+style", recipe, folds=2, resume=True)
     assert again.metrics["validation"] == run.metrics["validation"]
 
