@@ -114,7 +114,8 @@ def _transfer_scores(
     elif len(set(predictions.predicted)) < 2: notes.append("every article is predicted as the same class")
     if len(predictions) >= _MIN_BATCH:
         row["macro_f1_stated_prior"] = _macro_f1(adjust_prior(predictions, prior=prior))
-        row["macro_f1_em_prior"] = _macro_f1(adjust_prior(predictions, "em", training_prior=training_prior))
+        estimated = _replace_prior(predictions, training_prior)
+        row["macro_f1_em_prior"] = _macro_f1(Predictions.from_log_odds(predictions.articles, estimated))
     else: notes.append(f"no prior adjustment: n < {_MIN_BATCH}")
     return {**row, "note": "; ".join(notes)}
 
@@ -220,7 +221,9 @@ def adjust_prior(
         found = f"a batch of {len(predictions):,} articles; prior adjustment needs at least {_MIN_BATCH}"
         raise DataError(found, fix="use the predictions without adjustment, or collect more articles")
     if method == "stated": log_odds = _move_threshold(predictions.log_odds, prior)
-    elif method == "em": log_odds = _replace_prior(predictions, training_prior)
+    elif method == "em":
+        notify("EM assumes calibrated probabilities; on news from elsewhere, it was worse than no adjustment")
+        log_odds = _replace_prior(predictions, training_prior)
     else: raise DataError(f"no method of prior adjustment is called {method!r}", fix="choose stated or em")
     return Predictions.from_log_odds(predictions.articles, log_odds)
 
