@@ -372,13 +372,10 @@ def _chosen_recipe(
 def _check_train_options(
     names:list[str]|None, # of a baseline or of the members of an ensemble; None for a single encoder
     recipe:dict[str, Any], # options that change the recipe of an encoder
-    several:dict[str, Any], # options of several processes
-    folds:dict[str, Any] # options of a stacked ensemble
+    several:dict[str, Any] # options of several processes
     )->None:
     "Check that no option is given that the model would ignore; `DataError` if one is."
     from fakenews_nb.baselines import BASELINES
-    if names is None or len(names) == 1:
-        _refuse_settings(folds, "only an ensemble has folds", "join the names of several models by +")
     if names is None: return
     _refuse_settings(several, "one process fits baselines and ensembles", "name an encoder")
     if set(names) <= set(BASELINES):
@@ -446,7 +443,10 @@ def _train_command(
     names = _member_names(model)
     settings = _given(max_length=max_length, epochs=epochs, batch_size=batch_size, learning_rate=lr,
         precision=precision, class_weight=class_weight)
-    _check_train_options(names, _given(**settings, limit=limit), _given(processes=processes), _given(folds=folds))
+    is_stacked = names is not None and len(names) > 1 and model not in _PRESETS
+    if not is_stacked:
+        _refuse_settings({"folds": folds}, "only a stacked ensemble has folds", "join the names of several models by +")
+    _check_train_options(names, _given(**settings, limit=limit), _given(processes=processes))
     if epochs is not None: settings["min_steps"] = 0
     chosen = _chosen_recipe(recipe, seed=seed, **settings)
     clean = "none" if model in _PRESETS else "standard"

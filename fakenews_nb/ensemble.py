@@ -266,11 +266,11 @@ def train_classifier(
     recipe:Recipe=RECIPES["fast"], # how to fine-tune encoders
     *,
     limit:int|None=None, # see fit_model
-    folds:int=_FOLDS, # see fit_stacked_ensemble
+    folds:int=_FOLDS, # of a stacked ensemble, see fit_stacked_ensemble
     resume:bool=False, # True continues a stopped run
     overwrite:bool=False # True replaces an earlier run in out
     )->Run: # the finished run
-    "Fit a baseline or a stacked ensemble on a prepared folder; see finetune for a single encoder."
+    "Fit a baseline, a stacked ensemble or a preset on a prepared folder; see finetune for a single encoder."
     names = _member_names(model)
     if names is None: raise DataError(f"{model!r} is a single encoder", where="model", fix="fine-tune it by finetune")
     dataset, manifest = load_prepared(data)
@@ -279,12 +279,14 @@ def train_classifier(
     if model in _PRESETS and rules:
         notify(f"the articles are cleaned, but {model} works best on raw text: fakenews prepare {manifest['source']} "
             "--clean none")
+    is_stacked = len(names) > 1 and model not in _PRESETS
     settings = training._run_settings(data, manifest, model, recipe, limit) | {"folds": folds}
     folder = training._open_run(out, settings, resume, overwrite)
     start = time.perf_counter()
-    classifier:Baseline|Ensemble
-    if len(names) == 1: classifier = fit_baseline(names[0], train, rules)
-    else: classifier = fit_stacked_ensemble(names, data, folder/"members", recipe, limit, folds, recipe.seed)
+    work = folder/"members"
+    classifier:Any # a Baseline or an Ensemble
+    if is_stacked: classifier = fit_stacked_ensemble(names, data, work, recipe, limit, folds, recipe.seed)
+    else: classifier = fit_model("+".join(names), data, work, recipe, limit)
     seconds = time.perf_counter() - start
     with new_folder(folder/"model", _PIPELINE_FILE, overwrite=True) as partial: classifier.save(partial)
     scores = evaluate_predictions(predict(classifier, validation, rules))
@@ -292,7 +294,7 @@ def train_classifier(
         "validation": {name: scores[name] for name in training._SCORES if name in scores},
         "train_articles": len(train),
         "train_seconds": seconds,
-        "recipe": {"name": model, "members": names, "folds": folds if len(names) > 1 else None, "seed": recipe.seed},
+        "recipe": {"name": model, "members": names, "folds": folds if is_stacked else None, "seed": recipe.seed},
         "machine": asdict(this_machine()),
         "versions": versions(),
         "data": {name: manifest[name] for name in training._DATA_FIELDS},

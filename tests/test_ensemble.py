@@ -153,11 +153,12 @@ def test_a_stated_prior(run, prepared):
 
 @pytest.mark.parametrize("options, message", [
     (["--model", "style+style"], "not different names"),
-    (["--model", "style", "--folds", "3"], "only an ensemble has folds"),
+    (["--model", "style", "--folds", "3"], "only a stacked ensemble has folds"),
     (["--model", "style", "--epochs", "3"], "not fine-tuned"),
     (["--model", MODEL, "--max-length", "64"], "not fine-tuned"),
     (["--model", MODEL, "--processes", "2"], "one process"),
-    (["--model", "tiny", "--folds", "2"], "only an ensemble has folds")])
+    (["--model", "tiny", "--folds", "2"], "only a stacked ensemble has folds"),
+    (["--model", "generalise", "--folds", "2"], "only a stacked ensemble has folds")])
 def test_no_option_is_ignored(options, message, prepared, tmp_path):
     result = CliRunner().invoke(app, ["train", str(prepared), "--out", str(tmp_path/"run"), *options])
     assert result.exit_code != 0
