@@ -28,6 +28,7 @@ from fakenews_nb.baselines import (
     _standardized,
     _windows,
 )
+from fakenews_nb.core import FAKE
 from fakenews_nb.data import load_articles
 from fakenews_nb.features import article_features
 from fakenews_nb.files import write_json
@@ -39,6 +40,7 @@ from fakenews_nb.tokenization import article_texts
 SELECTION = ("recovery", "checkthat2021")
 REPORTED = ("fakenewsamt", "horne2017")
 MOST_MEMBERS = 3
+FAKES_BELOW = .9 # fraction of the validation fakes below the cautious threshold
 
 
 # ---- candidates: each takes the tables and gives the log odds of real for all of them --------------------------------
@@ -136,19 +138,24 @@ def fit_candidate(name, tables, work):
 
 
 def score(tables, log_odds):
-    "Scores per corpus: as it stands, with a stated prior, and AUC."
+    "Scores per corpus: as it stands, with a stated prior, AUC, and with a threshold that needs no foreign articles."
     scores = {}
+    of_fakes = log_odds["validation"][tables["validation"].label.to_numpy(dtype=int) == FAKE]
+    cautious = np.quantile(of_fakes, FAKES_BELOW)
     for name in ("test", *SELECTION, *REPORTED):
         labels = tables[name].label.to_numpy(dtype=int)
         values = log_odds[name]
-        scores[name] = {
-            "macro_f1": f1_score(labels, values > 0, average="macro"),
-            "macro_f1_stated_prior": f1_score(labels, _move_threshold(values, .5) > 0, average="macro"),
-            "auc": roc_auc_score(labels, values)}
+        stated = _move_threshold(values, .5)
+        scores[name] = {"auc": roc_auc_score(labels, values)}
+        for suffix, moved in (("", values), ("_stated_prior", stated), ("_cautious", values - cautious)):
+            scores[name][f"macro_f1{suffix}"] = f1_score(labels, moved > 0, average="macro")
     return scores
 
 
-def merit(scores): return sum(np.mean([scores[corpus][name] for corpus in SELECTION]) for name in scores["test"])
+def merit(scores):
+    "The criterion."
+    names = ("macro_f1", "macro_f1_stated_prior", "auc")
+    return sum(np.mean([scores[corpus][name] for corpus in SELECTION]) for name in names)
 
 
 def main():
