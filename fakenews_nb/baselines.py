@@ -115,7 +115,14 @@ def _windows(
     ends = [len(words)*number//count for number in range(count + 1)]
     return [" ".join(words[start:end]) for start, end in pairwise(ends)]
 
+def _check_window(
+    size:int|None # see _windows
+    )->None:
+    "Check the size of a window; `ValueError` if it is not positive."
+    if size is not None and size < 1: raise ValueError(f"windows of {size} words")
+
 _WORD = re.compile(r"\b\w\w+\b")
+_LONGEST = 10 # units of an n-gram
 
 @dataclass(frozen=True)
 class _NGrams:
@@ -125,6 +132,11 @@ class _NGrams:
     longest:int=2 # units of an n-gram
     lowercase:bool=True # whether "Rain" counts as "rain"
     window:int|None=None # see _windows
+
+    def __post_init__(self)->None:
+        if self.unit not in ("word", "char"): raise ValueError(f"the unit {self.unit!r}")
+        if not 1 <= self.shortest <= self.longest <= _LONGEST: raise ValueError(f"n-grams of {self.longest} units")
+        _check_window(self.window)
 
     def terms(self,
         window:str # a text, or a part of it
@@ -281,7 +293,9 @@ class _StyleModel:
     coefficients:np.ndarray # shape (features,)
     intercept:float
 
-    def __post_init__(self)->None: _check_shapes(len(self.names), self.center, self.scale, self.coefficients)
+    def __post_init__(self)->None:
+        _check_shapes(len(self.names), self.center, self.scale, self.coefficients)
+        if (self.scale <= 0).any(): raise ValueError("a standard deviation that is not positive")
 
     def run(self,
         texts:Sequence[str] # see _TextClassifier.run
@@ -321,6 +335,8 @@ def _fit_style(
     return _StyleModel(tuple(_features_of("", "")), center, scale, coefficients, intercept)
 
 # %% ../nbs/14_baselines.ipynb #cd8dc39b
+_DEEPEST = 1000 # steps, which a folder from elsewhere may ask for
+
 @dataclass(frozen=True, eq=False) # arrays cannot be compared by ==
 class _TreeModel:
     "Gradient-boosted trees on engineered features."
@@ -336,6 +352,8 @@ class _TreeModel:
     window:int|None=None # see _windows
 
     def __post_init__(self)->None:
+        _check_window(self.window)
+        if self.depth > _DEEPEST: raise ValueError(f"trees of depth {self.depth}")
         _check_shapes(len(self.value), self.value, self.feature, self.threshold, self.left, self.right)
         nodes = np.concatenate([self.roots, self.left, self.right])
         if nodes.min() < 0 or nodes.max() >= len(self.value): raise ValueError("a node that does not exist")

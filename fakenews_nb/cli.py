@@ -446,7 +446,8 @@ def _train_command(
     is_stacked = names is not None and len(names) > 1 and model not in _PRESETS
     if not is_stacked:
         _refuse_settings({"folds": folds}, "only a stacked ensemble has folds", "join the names of several models by +")
-    _check_train_options(names, _given(**settings, limit=limit), _given(processes=processes))
+    changes = _given(**settings, limit=limit, recipe=recipe if recipe != "fast" else None)
+    _check_train_options(names, changes, _given(processes=processes))
     if epochs is not None: settings["min_steps"] = 0
     chosen = _chosen_recipe(recipe, seed=seed, **settings)
     clean = "none" if model in _PRESETS else "standard"

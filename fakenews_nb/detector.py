@@ -92,6 +92,9 @@ class Detector:
         )->Any: # a Verdict, a list, a DataFrame or a generator, as the table above says
         "Predict texts; `DataError` if there are too few titles, or if no text has letters (but not for a generator)."
         is_one, is_stream = isinstance(texts, (str, Mapping)), isinstance(texts, Iterator)
+        if prior is not None and self.threshold != .5:
+            raise DataError("a prior and a threshold were stated, and each decides which texts are fake", where="prior",
+                fix="load the detector without a threshold, or leave the prior out")
         if prior is not None and (is_one or is_stream):
             raise DataError("a prior was stated for one text or a generator", where="prior",
                 fix="pass the whole batch, such as a list")

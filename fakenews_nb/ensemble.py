@@ -273,6 +273,9 @@ def train_classifier(
     "Fit a baseline, a stacked ensemble or a preset on a prepared folder; see finetune for a single encoder."
     names = _member_names(model)
     if names is None: raise DataError(f"{model!r} is a single encoder", where="model", fix="fine-tune it by finetune")
+    if recipe.missing_parts != "keep":
+        raise DataError(f"the recipe {recipe.name} reads an article without title or body as empty; baselines do not",
+            where="recipe", fix="choose the recipe fast")
     dataset, manifest = load_prepared(data)
     rules = tuple(Rule(**rule) for rule in manifest["rules"])
     train, validation = dataset["train"].to_pandas(), dataset["validation"].to_pandas()

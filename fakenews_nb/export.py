@@ -99,6 +99,8 @@ def _export_classifier(
         if not (source/member["folder"]/_BASELINE_FILE).is_file(): encoders.append(member)
     if settings["int8"] and not encoders:
         raise DataError("a baseline has no weights to store as 8-bit integers", where="int8", fix="leave it out")
+    if settings["engine"] != "onnxruntime" and not encoders:
+        raise DataError("a baseline needs no engine", where="engine", fix="leave it out")
     with new_folder(out, marker, overwrite) as partial:
         shutil.copytree(source, partial, dirs_exist_ok=True)
         for member in encoders:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .core import _MADE_BY, DataError, ModelError
 from .files import _first_line, read_json
-from .inference import _is_exported_folder, _read_manifest
+from .inference import _is_exported_folder, _read_manifest, load_model
 from .model_card import _CARD_FILE
 from .models import _ENSEMBLE_FILE, _resolve_model_folder
 from .runtime import notify
@@ -37,9 +37,11 @@ def push_model(
     "Upload a model folder; `ModelError` if it must not or cannot be uploaded."
     folder = _resolve_model_folder(model_folder)
     _check_repo_name(repo)
-    places = [folder, *_member_folders(folder)]
-    files = [place/name for place in places for name in _UPLOADED if (place/name).is_file()]
+    places = [folder]
     if _is_exported_folder(folder): _read_manifest(folder)
+    if (folder/_ENSEMBLE_FILE).is_file(): load_model(folder) # no member is missing, or elsewhere
+    if (folder/_ENSEMBLE_FILE).is_file(): places += _member_folders(folder)
+    files = [place/name for place in places for name in _UPLOADED if (place/name).is_file()]
     if folder/_CARD_FILE not in files:
         raise ModelError("the model folder has no model card", where=folder, fix="train it again, or write README.md")
     _check_no_paths(files)
@@ -52,10 +54,9 @@ def push_model(
     return _upload(repo, contents, public)
 
 def _member_folders(
-    folder:Path # a model folder
-    )->list[Path]: # of its members; none if it is not an ensemble
+    folder:Path # of an ensemble
+    )->list[Path]: # of its members
     "List the folders inside an ensemble."
-    if not (folder/_ENSEMBLE_FILE).is_file(): return []
     return [folder/str(member["folder"]) for member in read_json(folder/_ENSEMBLE_FILE)["members"]]
 
 def _check_repo_name(

@@ -273,8 +273,12 @@ def _load_ensemble(
         raise ModelError(f"an ensemble that cannot be read ({error!r})", where=path, fix=fix) from None
     members = []
     for place, files in zip(places, checksums, strict=True):
-        if Path(place).name != place: raise ModelError(f"a member elsewhere: {place!r}", where=path, fix=fix)
+        if place == ".." or Path(place).name != place:
+            raise ModelError(f"a member elsewhere: {place!r}", where=path, fix=fix)
         if not (folder/place).is_dir(): raise ModelError("a member is missing", where=folder/place, fix=fix)
+        if (folder/place/_ENSEMBLE_FILE).is_file():
+            raise ModelError("a member that is an ensemble itself", where=folder/place, fix=fix)
+        if not files: raise ModelError("a member without checksums", where=folder/place, fix=fix)
         _check_files(folder/place, files)
         members.append(load_model(folder/place, **settings))
     *weights, intercept = [number/temperature for number in numbers]

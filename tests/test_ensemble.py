@@ -116,7 +116,9 @@ def test_heavy_packages_are_not_needed(run, tmp_path):
     (lambda folder: edit(folder, temperature=0), "cannot be read"),
     (lambda folder: edit(folder, members=[]), "cannot be read"),
     (lambda folder: edit(folder, format=99), "cannot be read"),
-    (lambda folder: rename(folder, "../elsewhere"), "a member elsewhere")])
+    (lambda folder: rename(folder, "../elsewhere"), "a member elsewhere"),
+    (lambda folder: rename(folder, ".."), "a member elsewhere"),
+    (lambda folder: shutil.copy(folder/"ensemble.json", folder/"1-style"), "an ensemble itself")])
 def test_a_damaged_ensemble_is_refused(damage, message, folder):
     damage(folder)
     with pytest.raises(ModelError, match=message): Detector.load(folder)
@@ -149,6 +151,8 @@ def test_a_stated_prior(run, prepared):
         with pytest.raises(DataError, match="a prior was stated for one text"): detector.predict(texts, prior=.5)
     with pytest.raises(DataError, match="at least 100"): detector.predict(TEXTS, prior=.5)
     with pytest.raises(DataError, match="between 0 and 1"): detector.predict(articles, prior=1.)
+    with pytest.raises(DataError, match="a prior and a threshold"):
+        Detector.load(run.folder, threshold=.9).predict(articles, prior=.5)
 
 
 @pytest.mark.parametrize("options, message", [
@@ -157,6 +161,8 @@ def test_a_stated_prior(run, prepared):
     (["--model", "style", "--epochs", "3"], "not fine-tuned"),
     (["--model", MODEL, "--max-length", "64"], "not fine-tuned"),
     (["--model", MODEL, "--processes", "2"], "one process"),
+    (["--model", MODEL, "--recipe", "published"], "not fine-tuned"),
+    (["--model", "style+tiny", "--recipe", "published"], "baselines do not"),
     (["--model", "tiny", "--folds", "2"], "only a stacked ensemble has folds"),
     (["--model", "generalise", "--folds", "2"], "only a stacked ensemble has folds")])
 def test_no_option_is_ignored(options, message, prepared, tmp_path):
@@ -181,6 +187,11 @@ def test_an_ensemble_with_an_encoder(prepared, tmp_path):
     for before, after in zip(*answers, strict=True): assert abs(before.probability - after.probability) < 1e-4
     again = train_classifier(prepared, tmp_path/"run", "tiny+style", recipe, folds=2, resume=True)
     assert again.metrics["validation"] == run.metrics["validation"]
+
+
+def test_an_export_refuses_what_it_would_ignore(run, tmp_path):
+    for settings in ({"int8": True}, {"engine": "openvino"}):
+        with pytest.raises(DataError, match="a baseline"): export_model(run.folder, tmp_path/"out", **settings)
 
 
 def test_push_takes_the_members(run, monkeypatch):
