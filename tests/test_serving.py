@@ -288,7 +288,7 @@ def test_page_predicts_a_file(browser, page_address, tmp_path):
     page, asked, errors = open_page(browser, page_address, viewport={"width": 1280, "height": 900})
     page.get_by_role("tab", name="File").click()
     page.locator("input[type=file]").set_input_files(tmp_path/"news.csv")
-    page.get_by_text("news.csv").first.wait_for()
+    page.get_by_label("news.csv", exact=True).wait_for()
     page.get_by_role("button", name="Predict the file").click()
     expect = pytest.importorskip("playwright.sync_api").expect
     expect(page.get_by_label("Result")).to_have_value(re.compile("name them above"))
