@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from .core import _MADE_BY, DataError, ModelError, _LazyType
-from .files import new_file, read_json, sha256, write_json
+from .files import changed_folder, new_file, read_json, sha256, write_json
 
 if TYPE_CHECKING:
     from fakenews_nb.evaluation import Predictions
@@ -124,16 +124,17 @@ class AbstentionRules:
         folder:str|Path # a model folder
         )->None:
         "Write the rules into a model folder: abstention.json and out_of_distribution.npz."
-        matrices = Path(folder)/_OOD_FILE
-        with new_file(matrices) as partial, open(partial, "wb") as file:
-            np.savez(file, whitening=self.ood.whitening, means=self.ood.means)
         thresholds = {str(rate): self.thresholds.get(rate) for rate in ERROR_RATES}
-        write_json({
-            "made_by": _MADE_BY,
-            "least_confidence": thresholds,
-            "validation_articles": self.articles,
-            "out_of_distribution": {"score": "mahalanobis", "limit": self.ood.limit, "sha256": sha256(matrices)},
-        }, Path(folder)/_ABSTENTION_FILE)
+        with changed_folder(folder) as copy:
+            matrices = copy/_OOD_FILE
+            with new_file(matrices) as partial, open(partial, "wb") as file:
+                np.savez(file, whitening=self.ood.whitening, means=self.ood.means)
+            write_json({
+                "made_by": _MADE_BY,
+                "least_confidence": thresholds,
+                "validation_articles": self.articles,
+                "out_of_distribution": {"score": "mahalanobis", "limit": self.ood.limit, "sha256": sha256(matrices)},
+            }, copy/_ABSTENTION_FILE)
 
     @classmethod
     def load(cls,

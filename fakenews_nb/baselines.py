@@ -19,7 +19,7 @@ import numpy as np
 from .cleaning import Rule
 from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyModule
 from .features import _features_of
-from .files import new_file, read_json, sha256, write_json
+from .files import _write_checksums, new_file, read_json, sha256, write_json
 from .tokenization import TextPipeline, article_texts
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Baseline:
         "Write a model folder, which a `Detector` loads."
         TextPipeline(self.rules).save(folder)
         _save_classifier(self.name, self.model, Path(folder))
+        _write_checksums(Path(folder))
 
 def _log_probabilities(
     log_odds:np.ndarray # of real, shape (articles,)

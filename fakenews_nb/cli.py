@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperCommand
 
 from .core import DataError, FakeNewsError, Interrupted, OutputError, _LazyModule, _refuse_settings
+from .files import one_writer
 from .runtime import _process_rank, notify
 
 if TYPE_CHECKING:
@@ -233,6 +234,7 @@ def _corpora_command(
     "fakenews audit prepared --out audit.json")
 @_guarded
 @_reads_articles
+@one_writer
 def _audit_command(
     data:Annotated[str, typer.Argument(metavar="DATA",
         help="Articles to audit: name of a corpus, sample, folder with the files of one corpus, file of articles, "
@@ -402,6 +404,7 @@ _MaxLength = Annotated[int|None, typer.Option(min=8, rich_help_panel=_RECIPE,
     "torchrun --nproc-per-node 2 --no-python fakenews train prepared --out runs/both")
 @_guarded
 @_reads_articles
+@one_writer
 def _train_command(
     data:Annotated[str, typer.Argument(metavar="DATA",
         help="Prepared folder, or name of a corpus or file of articles to prepare first.")],
@@ -466,6 +469,7 @@ _SHAPE = "Shape of a new student"
 @app.command("distill", epilog="Examples:\n\nfakenews distill runs/first prepared --out runs/student\n\n"
     "fakenews distill runs/first prepared --arm logits --unlabelled-articles news.csv --out runs/student")
 @_guarded
+@one_writer
 def _distill_command(
     teacher:Annotated[Path, typer.Argument(metavar="TEACHER", help="Run or model folder of a fine-tuned model.")],
     data:Annotated[Path, typer.Argument(metavar="DATA", help="Prepared folder.")],
@@ -566,6 +570,7 @@ def _articles_to_evaluate(
     "fakenews evaluate runs/first news.csv --columns text=body --labels 1=fake,0=real")
 @_guarded
 @_reads_articles
+@one_writer
 def _evaluate_command(
     model:_Model,
     data:Annotated[str, typer.Argument(metavar="DATA",
@@ -639,6 +644,7 @@ def _reading_of(
     "fakenews transfer --train isot,liar,horne2017 --leave-one-corpus-out --path ~/corpora --out one-out")
 @_guarded
 @_reads_articles
+@one_writer
 def _transfer_command(
     *,
     train:Annotated[str, typer.Option(
@@ -971,6 +977,7 @@ _DEMO_ARTICLES = (
 
 @app.command("demo", epilog="Example:\n\nfakenews demo --out demo")
 @_guarded
+@one_writer
 def _demo_command(
     out:Annotated[Path, typer.Option(help="Folder to write; an earlier demo in it is replaced.")]=Path("demo")
     )->None:

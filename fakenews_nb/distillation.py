@@ -22,7 +22,7 @@ import numpy as np
 from . import core, stats, tokenization, training
 from .cleaning import Rule, clean_articles
 from .core import _MADE_BY, _NEW_STUDENT, ID2LABEL, LABEL2ID, DataError, ModelError
-from .files import new_file, new_folder, read_json, sha256, write_json
+from .files import new_file, new_folder, one_writer, read_json, sha256, write_json
 from .kernels import _can_pack, _encoder_layers, _first_position_id, _layer_parts, fast_kernels
 from .models import _quiet_transformers, _resolve_model_folder, load_classifier, load_encoder, predict_logits
 from .runtime import _main_process_first, _process_rank, notify, set_seed
@@ -82,6 +82,7 @@ _ARMS = (
 DISTILLATIONS = {arm.name: arm for arm in _ARMS}
 
 # %% ../nbs/20_distillation.ipynb #e0149f60
+@one_writer
 def distill(
     teacher:str|Path, # the run folder or model folder of a fine-tuned model
     data:str|Path, # the prepared folder, see splits.prepare
@@ -110,9 +111,10 @@ def distill(
     resolved = _resolve_recipe(recipe, models, len(train), process_count)
     settings = training._run_settings(data, manifest, student or _NEW_STUDENT, resolved, limit)
     settings |= _distillation_settings(teacher, student, distillation, extra)
-    if resume: training._check_resumable(resolved, Path(out))
     with _main_process_first():
         folder = training._open_run(out, settings, resume or rank > 0, overwrite and rank == 0)
+    if resume and training._is_finished(folder): return training._finished_run(folder)
+    if resume: training._check_resumable(resolved, folder)
     if process_count > running:
         worker_options = {"teacher": teacher, "data": data, "student": student, "distillation": distillation,
             "recipe": recipe, "unlabelled_articles": unlabelled_articles, "limit": limit, "callbacks": callbacks}
@@ -426,6 +428,7 @@ class _Lesson:
         stage1 = self.folder/"stage1"
         if self.plan:
             if not (stage1/"model"/_STAGE1_FILE).is_file(): self._imitate(task, stage1, resume, callbacks)
+            shutil.rmtree(stage1/"checkpoints", ignore_errors=True)
             student, _ = load_encoder(stage1/"model", seed=task.recipe.seed)
             task = replace(task, model=student)
         return training._train_and_save(task, self.folder, resume, callbacks, self._prepare_stage2)
@@ -689,14 +692,13 @@ def _save_stage1(
     folder:Path, # of stage 1
     seconds:float # seconds spent on it
     )->None:
-    "Write the student as a model folder, and delete the checkpoints of stage 1."
+    "Write the student as a model folder."
     history = [training._finite_entries(entry) for entry in trainer.state.log_history]
     content = {"made_by": _MADE_BY, "seconds": seconds, "steps": trainer.state.global_step, "history": history}
     with _quiet_transformers(), new_folder(folder/"model", _STAGE1_FILE, overwrite=True) as partial_folder:
         task.model.save_pretrained(partial_folder)
         task.tokenizer.save_pretrained(partial_folder)
         write_json(content, partial_folder/_STAGE1_FILE)
-    shutil.rmtree(folder/"checkpoints", ignore_errors=True)
 
 # %% ../nbs/20_distillation.ipynb #24d4ad2e
 _LOGITS_FILE = "teacher_logits.npz"

@@ -22,7 +22,7 @@ from .calibration import calibrate
 from .cleaning import Rule
 from .core import _MADE_BY, DataError, ModelError, _LazyModule
 from .evaluation import Classifier, FineTunedModel, Predictions, evaluate_predictions, predict
-from .files import new_folder, sha256, write_json
+from .files import _write_checksums, new_folder, one_writer, sha256, write_json
 from .inference import _ENSEMBLE_FORMAT
 from .models import _CALIBRATION_FILE, _ENSEMBLE_FILE, _resolve_model_folder
 from .runtime import notify, this_machine, versions
@@ -103,6 +103,7 @@ class Ensemble:
         )->None:
         "Write a model folder, which a `Detector` loads; `ModelError` if a member cannot be saved."
         _save_members(self, Path(folder))
+        _write_checksums(Path(folder))
 
 # %% ../nbs/27_ensemble.ipynb #e72dc822
 def fit_model(
@@ -259,6 +260,7 @@ def _member_names(
     raise DataError(f"the members of {model!r} are not different names", where="model",
         fix="join different names by +, such as char_svc+tinybert")
 
+@one_writer
 def train_classifier(
     data:str|Path, # the prepared folder, see splits.prepare
     out:str|Path, # the run folder to create
@@ -285,6 +287,7 @@ def train_classifier(
     is_stacked = len(names) > 1 and model not in _PRESETS
     settings = training._run_settings(data, manifest, model, recipe, limit) | {"folds": folds}
     folder = training._open_run(out, settings, resume, overwrite)
+    if resume and training._is_finished(folder): return training._finished_run(folder)
     start = time.perf_counter()
     work = folder/"members"
     classifier:Any # a Baseline or an Ensemble

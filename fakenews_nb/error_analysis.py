@@ -24,10 +24,10 @@ from .calibration import calibrate, fit_temperature, plot_reliability, plot_risk
 from .cleaning import _DATELINE, Rule
 from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .evaluation import Predictions, article_outputs, class_report, predict, score_intervals
-from .files import read_json, write_json
+from .files import changed_folder, read_json, write_json
 from .inference import TextModel, load_model
 from .model_card import write_model_card
-from .models import _resolve_model_folder
+from .models import _CALIBRATION_FILE, _resolve_model_folder
 from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, figure_image, format_percent, new_axes, table_section
 from .runtime import notify
 from .splits import load_prepared, read_dates
@@ -85,19 +85,23 @@ def _calibrate_run(
     rules:tuple[Rule, ...], # the rules that have cleaned them
     batch_size:int # articles per batch
     )->dict[str, Any]: # see calibrate
-    "Calibrate a model, and store in its folder when a detector abstains."
+    "Calibrate a model, and store in its folder when a detector abstains; do nothing if a killed process had done it."
+    record = model_folder/_CALIBRATION_FILE
+    if record.is_file(): return {name: value for name, value in read_json(record).items() if name != "made_by"}
     validation = dataset["validation"].to_pandas()
     outputs = article_outputs(model_folder, validation, rules, batch_size=batch_size)
     temperature = fit_temperature(Predictions(validation, outputs.logits))
-    calibration = calibrate(model_folder, validation, rules, outputs.logits)
     train = dataset["train"].to_pandas()
-    if len(train) < _LEAST_TRAINING:
-        notify(f"no rules for abstention: {len(train)} training articles are fewer than {_LEAST_TRAINING}")
-        return calibration
-    train = train.sample(min(_MAX_EMBEDDED, len(train)), random_state=0)
-    embeddings = article_outputs(model_folder, train, rules, batch_size=batch_size).embeddings
-    calibrated = Predictions(validation, outputs.logits/temperature)
-    fit_abstention(calibrated, outputs.embeddings, embeddings, train.label.to_numpy(dtype=int)).save(model_folder)
+    with changed_folder(model_folder) as copy:
+        calibration = calibrate(copy, validation, rules, outputs.logits)
+        if len(train) < _LEAST_TRAINING:
+            notify(f"no rules for abstention: {len(train)} training articles are fewer than {_LEAST_TRAINING}")
+            return calibration
+        train = train.sample(min(_MAX_EMBEDDED, len(train)), random_state=0)
+        embeddings = article_outputs(model_folder, train, rules, batch_size=batch_size).embeddings
+        calibrated = Predictions(validation, outputs.logits/temperature)
+        labels = train.label.to_numpy(dtype=int)
+        fit_abstention(calibrated, outputs.embeddings, embeddings, labels).save(copy)
     return calibration
 
 def _class_weight_advice(

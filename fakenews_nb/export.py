@@ -25,7 +25,7 @@ from .baselines import _BASELINE_FILE
 from .cleaning import Rule
 from .core import _MADE_BY, ID2LABEL, DataError, ModelError, _LazyModule, _LazyType
 from .evaluation import compare, evaluate_predictions, predict
-from .files import _claim_folder, new_folder, read_json, sha256, write_json
+from .files import _claim_folder, _write_checksums, new_folder, one_writer, read_json, sha256, write_json
 from .kernels import _first_position_id, fast_kernels
 from .model_card import _CARD_FILE
 from .models import _CALIBRATION_FILE, _logits_and_embeddings, _resolve_model_folder, load_classifier
@@ -47,6 +47,7 @@ else:
 __all__ = ['export_model']
 
 # %% ../nbs/29_export.ipynb #a2cd5136
+@one_writer
 def export_model(
     model_folder:str|Path, # a PyTorch model folder, or a run folder that holds one
     out:str|Path, # the exported folder to write
@@ -110,6 +111,7 @@ def _export_classifier(
             member["files"] = {file.name: sha256(file) for file in sorted(place.iterdir())}
         write_json(content, partial/marker)
         _write_requirements(partial, (settings["engine"], "tokenizers") if encoders else ())
+        _write_checksums(partial)
         about:dict[str, Any] = {
             "bytes": sum(file.stat().st_size for file in partial.rglob("*") if file.is_file()),
             "engine": settings["engine"] if encoders else "numpy",

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from .core import _MADE_BY, DataError, FakeNewsError, OutputError
 
@@ -27,7 +31,7 @@ def new_file(
     )->Iterator[Path]: # a temporary path to write to
     "Write a file under a temporary name and move it to `path` at the end; `OutputError` if it cannot be written."
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _temporary_path(path, "partial")
     try:
         with _catch_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +39,23 @@ def new_file(
             os.replace(partial, path)
     finally:
         with suppress(OSError): partial.unlink() # there is none after a move, or if it could not be created
+
+# %% ../nbs/01_files.ipynb #34c098e5
+_TEMPORARY_NAME = re.compile(r"\.(.+)\.(?:(?:[0-9a-z_]{8}|[0-9]+)\.partial|[0-9a-f]{8}\.old)", re.DOTALL)
+
+def _temporary_path(
+    path:Path, # an output
+    suffix:str # "partial": on its way to path; "old": replaced
+    )->Path: # in the same folder
+    "Make a temporary name, a different one in each call."
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{suffix}")
+
+def _output_name(
+    path:Path # any path
+    )->str: # empty if path has no temporary name
+    "Read from a temporary name to which output it belongs."
+    match = _TEMPORARY_NAME.fullmatch(path.name)
+    return match[1] if match else ""
 
 # %% ../nbs/01_files.ipynb #e8916079
 _WRITE_FAILURES = ( # phrases from the messages of libraries that do not raise an OSError
@@ -79,12 +100,15 @@ def write_json(
 def read_json(
     path:str|Path # a JSON file that holds an object, as all of ours do
     )->dict[str, Any]: # the object
-    "Read a JSON file; `DataError` if it is missing or not JSON."
+    "Read a JSON file; `DataError` if it is missing, not JSON, or holds no object."
     path = Path(path)
-    try: return json.loads(path.read_text(encoding="utf-8"))
+    fix = "create the file again"
+    try: value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError: raise DataError("the file does not exist", where=path) from None
-    except ValueError as error:
-        raise DataError(f"not readable as JSON ({error})", where=path, fix="create the file again") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"not readable as JSON ({_first_line(error)})", where=path, fix=fix) from None
+    if isinstance(value, dict): return value
+    raise DataError(f"the file holds a {type(value).__name__}; expected an object in braces", where=path, fix=fix)
 
 # %% ../nbs/01_files.ipynb #7ea2826c
 @contextmanager
@@ -121,7 +145,7 @@ def _check_available(
     "Do the checks of `_claim_folder`; an `OSError` that the system raises passes through."
     if path.is_file():
         raise OutputError("a folder was expected, this is a file", where=path, fix="choose another --out")
-    is_free = not path.exists() or not any(path.iterdir())
+    is_free = not path.exists() or all(map(_output_name, path.iterdir()))
     if is_free: return
     if not _is_ours(path/marker):
         what = f"the folder holds files that are not ours: no {marker} of {_MADE_BY}"
@@ -135,18 +159,15 @@ def _is_ours(
     )->bool: # True if it names this package
     "Tell whether this package made a folder; False if the marker is missing or damaged."
     if not marker.is_file(): return False
-    try: content = read_json(marker)
+    try: return read_json(marker).get("made_by") == _MADE_BY
     except DataError: return False
-    is_object = isinstance(content, dict) # somebody else's file may hold a list
-    return is_object and content.get("made_by") == _MADE_BY
 
 def _temporary_folder(
     path:Path # the folder's final place
     )->Path: # an empty folder next to it
-    "Create a temporary folder next to `path` that all users may read."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    partial.chmod(0o755)
+    "Create a temporary folder next to `path`."
+    partial = _temporary_path(path, "partial")
+    partial.mkdir(parents=True)
     return partial
 
 def _move_folder(
@@ -154,13 +175,132 @@ def _move_folder(
     path:Path # its final place
     )->None:
     "Move a folder into place and then delete the one that it replaces."
-    if not path.exists():
-        os.replace(partial, path)
-        return
-    old = partial.with_suffix(".old")
-    os.replace(path, old)
+    old = _set_aside(path)
     os.replace(partial, path)
-    shutil.rmtree(old)
+    if old: shutil.rmtree(old)
+
+def _set_aside(
+    path:Path # a file or folder; may be missing
+    )->Path|None: # its temporary name; None if there was nothing
+    "Give a folder a temporary name, so that no half of it is ever taken for the whole."
+    if not path.exists(): return None
+    old = _temporary_path(path, "old")
+    os.replace(path, old)
+    return old
+
+def _remove_folder(
+    path:Path # a folder; may be missing
+    )->None:
+    "Delete a folder, which disappears at once."
+    old = _set_aside(path)
+    if old: shutil.rmtree(old)
+
+# %% ../nbs/01_files.ipynb #5db5537e
+_HELD:set[Path] = set() # locks that this process holds, or the process that started it as a worker
+
+@contextmanager
+def output_lock(
+    path:str|Path # the file or folder that is about to be written; missing parent folders are created
+    )->Iterator[None]:
+    "Lock an output for this process; `OutputError` if another process writes it."
+    path = Path(os.path.abspath(path))
+    place = _lock_place(path)
+    if place in _HELD:
+        yield
+        return
+    missing = [parent for parent in path.parents if not parent.exists()]
+    with _catch_write_errors(path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = _take_lock(place, path)
+    _HELD.add(place)
+    try:
+        yield
+        _remove_temporary(path)
+    finally:
+        _HELD.discard(place)
+        with suppress(OSError): place.unlink()
+        file.close()
+        with suppress(OSError): # a parent that has been filled stays
+            for parent in missing: parent.rmdir()
+
+# %% ../nbs/01_files.ipynb #a302943c
+def _lock_place(
+    path:str|Path # the output
+    )->Path: # an absolute path
+    "Choose the place of a lock."
+    path = Path(os.path.abspath(path))
+    return path.with_name(f".{path.name}.lock")
+
+def _take_lock(
+    place:Path, # the lock file; created
+    path:Path # the output, for the message
+    )->TextIO: # the open file, with the process id in it
+    "Lock a file; `OutputError` if another process has locked it."
+    while True:
+        file = open(place, "a+", encoding="ascii")
+        if not _try_lock(file):
+            with file:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+            raise OutputError(f"another process is writing here (process id {holder})", where=path,
+                fix="wait for it, or choose another --out")
+        if _is_still_at(file, place): break
+        file.close() # its owner has just deleted it
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+def _try_lock(
+    file:TextIO # open
+    )->bool: # False if another process has locked it
+    "Lock a file; on a system without `fcntl`, which is Windows, do nothing."
+    if find_spec("fcntl") is None: return True
+    import fcntl
+    try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError: return False
+    return True
+
+def _is_still_at(
+    file:TextIO, # open
+    place:Path # where it was opened
+    )->bool: # False if it has been deleted or replaced since
+    "Tell whether a path still leads to an open file."
+    try: return os.path.samestat(os.fstat(file.fileno()), place.stat())
+    except FileNotFoundError: return False
+
+# %% ../nbs/01_files.ipynb #3a801ba4
+def _remove_temporary(
+    path:Path # an output, which is locked
+    )->None:
+    "Delete the temporary files and folders of an output, beside it and in it."
+    beside = [place for place in path.parent.iterdir() if _output_name(place) == path.name]
+    inside = [place for place in path.rglob(".*") if _output_name(place)]
+    for place in beside + inside:
+        if place.is_dir(): shutil.rmtree(place, ignore_errors=True)
+        else: place.unlink(missing_ok=True)
+
+# %% ../nbs/01_files.ipynb #ea586548
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+def one_writer(
+    function:Callable[_Arguments, _Result] # with a parameter out
+    )->Callable[_Arguments, _Result]: # the same with the lock
+    "Let one process at a time write the output `out` of a function."
+    parameters = inspect.signature(function)
+    @wraps(function)
+    def locked(*args:_Arguments.args, **kwargs:_Arguments.kwargs)->_Result:
+        given = parameters.bind(*args, **kwargs)
+        given.apply_defaults()
+        out:Any = given.arguments["out"]
+        outputs = [out] if isinstance(out, (str, Path)) else out or []
+        is_main_process = os.environ.get("RANK", "0") == "0"
+        with ExitStack() as locks:
+            if is_main_process:
+                for path in outputs: locks.enter_context(output_lock(path))
+            return function(*args, **kwargs)
+    return locked
 
 # %% ../nbs/01_files.ipynb #1593f390
 def sha256(
@@ -168,3 +308,62 @@ def sha256(
     )->str: # 64 hexadecimal digits
     "Compute the SHA-256 checksum of a file."
     with open(path, "rb") as file: return hashlib.file_digest(file, "sha256").hexdigest()
+
+# %% ../nbs/01_files.ipynb #29d3b7d2
+_CHECKSUMS_FILE = "checksums.json"
+
+def _files_to_check(
+    folder:Path # a model folder or a checkpoint
+    )->list[str]: # sorted names; without hidden files and what only people read
+    "List the files of a folder that a program reads."
+    files = [path.name for path in folder.iterdir() if path.is_file()]
+    unread = ("LICENSE", "NOTICE", _CHECKSUMS_FILE)
+    return sorted(name for name in files if name[0] != "." and not name.endswith(".md") and name not in unread)
+
+def _write_checksums(
+    folder:Path, # a finished folder
+    **about:Any # further entries of the file
+    )->None:
+    "Write the checksums of all files of a folder."
+    checksums = {name: sha256(folder/name) for name in _files_to_check(folder)}
+    write_json({"made_by": _MADE_BY, **about, "sha256": checksums}, folder/_CHECKSUMS_FILE)
+
+def _read_checksums(
+    folder:Path # with checksums
+    )->dict[str, str]: # name -> checksum
+    "Read the checksums of a folder; `DataError` if they are missing or damaged."
+    checksums = read_json(folder/_CHECKSUMS_FILE).get("sha256")
+    if isinstance(checksums, dict): return checksums
+    raise DataError("the file holds no checksums", where=folder/_CHECKSUMS_FILE)
+
+def _find_damage(
+    folder:Path # with checksums
+    )->str: # such as "config.json has changed"; empty if the folder is as it was written
+    "Compare a folder with its checksums."
+    try: checksums = _read_checksums(folder)
+    except DataError as error: return f"{_CHECKSUMS_FILE}: {error.what}"
+    present = _files_to_check(folder)
+    for name in checksums:
+        if name not in present: return f"{name} is missing"
+    for name in present:
+        if name not in checksums: return f"{name} has been added"
+        if sha256(folder/name) != checksums[name]: return f"{name} has changed"
+    return ""
+
+# %% ../nbs/01_files.ipynb #41fe85bb
+@contextmanager
+def changed_folder(
+    path:str|Path # a folder that exists
+    )->Iterator[Path]: # a copy to change; or the folder itself if it is not in its place yet
+    "Change files of a folder together, and bring its checksums up to date."
+    path = Path(path)
+    is_in_place = not _output_name(path)
+    with _catch_write_errors(path): copy = _temporary_folder(path) if is_in_place else path
+    try:
+        with _catch_write_errors(path):
+            if is_in_place: shutil.copytree(path, copy, dirs_exist_ok=True)
+            yield copy
+            if (copy/_CHECKSUMS_FILE).is_file(): _write_checksums(copy)
+            if is_in_place: _move_folder(copy, path)
+    finally:
+        if is_in_place: shutil.rmtree(copy, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from . import models
 from .articles import _is_plain
 from .baselines import _BASELINE_FILE, _load_baseline, _StoredBaseline
 from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, ModelError, _LazyType
@@ -308,7 +309,7 @@ def _read_manifest(
     if not path.is_file(): raise ModelError(f"an exported model without {_MANIFEST}", where=folder, fix=fix)
     try: manifest = read_json(path)
     except DataError as error: raise ModelError(error.what, where=path, fix=fix) from None
-    if not isinstance(manifest, dict) or manifest.get("made_by") != _MADE_BY:
+    if manifest.get("made_by") != _MADE_BY:
         raise ModelError(f"not a manifest of {_MADE_BY}", where=path, fix=fix)
     if manifest.get("format") != _FORMAT:
         raise ModelError(f"the folder has format {manifest.get('format')!r}; this version reads {_FORMAT}",
@@ -561,7 +562,8 @@ def load_model(
         raise DataError(f"{threads} threads; at least 1 is needed", where="threads", fix="leave it out for the default")
     folder = _resolve_model_folder(folder)
     settings = {"threads": threads, "batch_size": batch_size, "precision": precision}
+    if _is_exported_folder(folder): return _load_exported_model(folder, threads) # its manifest has checksums
+    models._check_checksums(folder)
     if (folder/_BASELINE_FILE).is_file(): return _BaselineModel(_load_baseline(folder))
     if (folder/_ENSEMBLE_FILE).is_file(): return _load_ensemble(folder, settings)
-    if _is_exported_folder(folder): return _load_exported_model(folder, threads)
     return _load_torch_model(folder, threads, batch_size, precision)

@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from .baselines import _BASELINE_FILE
-from .core import _MADE_BY, ID2LABEL, LABEL2ID, ModelError, _LazyType
-from .files import new_file, read_json, write_json
+from .core import _MADE_BY, ID2LABEL, LABEL2ID, DataError, ModelError, _LazyType
+from .files import _CHECKSUMS_FILE, _find_damage, changed_folder, new_file, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels
 from .runtime import set_seed, this_machine
 from .tokenization import _micro_batches, _pack, train_tokenizer
@@ -50,7 +50,7 @@ def load_encoder(
     set_seed(seed)
     try:
         with _quiet_transformers(): return _load_with_two_outputs(source)
-    except (OSError, ValueError) as error: raise _encoder_error(source, error) from error
+    except Exception as error: raise _encoder_error(source, error) from error # an odd config.json may raise any
 
 # %% ../nbs/17_models.ipynb #bd06aa89
 def _load_with_two_outputs(
@@ -61,7 +61,9 @@ def _load_with_two_outputs(
     head = dict(num_labels=2, id2label=ID2LABEL, label2id=LABEL2ID, ignore_mismatched_sizes=True)
     model = AutoModelForSequenceClassification.from_pretrained(
         source, use_safetensors=True, trust_remote_code=False, **head)
-    return model, AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    _check_vocabulary(model, tokenizer)
+    return model, tokenizer
 
 def _encoder_error(
     source:str, # a Hub id or a model folder
@@ -130,7 +132,7 @@ def _check_model_folder(
     if not weights:
         raise ModelError(f"the model folder has {_other_weights(folder)}", where=folder,
             fix="if you trust the file, convert it once: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW)")
-    for file in weights: _check_safetensors(file)
+    _check_layers(folder, sum(map(_count_tensors, weights)))
     return folder
 
 def _other_weights(
@@ -141,16 +143,53 @@ def _other_weights(
     if not pickles: return "no model.safetensors"
     return f"only a pickle ({pickles[0]}), which could run any code and is not opened"
 
-def _check_safetensors(
+def _count_tensors(
     file:Path # a safetensors file
-    )->None:
+    )->int: # number of tensors
     "Read the header of a safetensors file; `ModelError` if the header is damaged or the file too short."
     from safetensors import SafetensorError, safe_open
     try:
-        with safe_open(file, framework="np") as tensors: tensors.keys()
+        with safe_open(file, framework="np") as tensors: return len(tensors.keys())
     except (SafetensorError, OSError) as error:
         raise ModelError(f"the weights are damaged or cut short ({error})", where=file,
             fix="train again, or download the file again") from None
+
+_LAYER_COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+
+def _check_layers(
+    folder:Path, # a model folder
+    tensors:int # number of tensors in its weights
+    )->None:
+    "Check config.json before transformers builds a model from it; `ModelError` if it names more layers than weights."
+    try: config = read_json(folder/"config.json")
+    except (DataError, OSError, RecursionError) as error:
+        raise ModelError(f"config.json cannot be read ({_first_line(error)})", where=folder,
+            fix="train again, or download the folder again") from None
+    counts = [config[name] for name in _LAYER_COUNTS if isinstance(config.get(name), (int, float))]
+    if max(counts, default=0) <= tensors: return
+    raise ModelError(f"config.json names {max(counts):,} layers, but the weights hold {tensors:,} tensors",
+        where=folder, fix="train again, or download the folder again")
+
+_UNUSED_EMBEDDINGS = .1 # largest fraction of the embeddings that no token has; some models round their number up
+
+def _check_vocabulary(
+    model:PreTrainedModel, # as loaded
+    tokenizer:PreTrainedTokenizerBase # loaded from the same folder
+    )->None:
+    "Check that a tokenizer belongs to its model; `ValueError` if their sizes differ."
+    embeddings, tokens = model.config.vocab_size, len(tokenizer)
+    if (1 - _UNUSED_EMBEDDINGS)*embeddings <= tokens <= embeddings: return
+    raise ValueError(f"the tokenizer has {tokens:,} tokens and the model {embeddings:,} embeddings: "
+        "the tokenizer is missing, or that of another model")
+
+def _check_checksums(
+    folder:Path # a model folder
+    )->None:
+    "Compare a folder with its checksums, if it has any; `ModelError` names the damaged file."
+    if not (folder/_CHECKSUMS_FILE).is_file(): return # not from this package
+    damage = _find_damage(folder)
+    if damage: raise ModelError(f"the model folder is damaged: {damage}", where=folder,
+        fix="copy the folder again from where it came from, or train again")
 
 # %% ../nbs/17_models.ipynb #cbfdc39d
 def load_classifier(
@@ -158,6 +197,7 @@ def load_classifier(
     )->tuple[PreTrainedModel, PreTrainedTokenizerBase]: # the model, ready to predict; its tokenizer
     "Load a fine-tuned model; `ModelError` if the folder is damaged or the head does not tell fake from real."
     folder = _check_model_folder(model_folder)
+    _check_checksums(folder)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     _check_head(_read_config(folder), folder)
     try:
@@ -166,8 +206,10 @@ def load_classifier(
                 folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True)
         missing = sorted(report["missing_keys"])
         if missing: raise ValueError(f"no weights for {missing[0]}")
-        return model.eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        _check_vocabulary(model, tokenizer)
+        return model.eval(), tokenizer
+    except Exception as error: # an odd config.json may raise any
         raise ModelError(f"the model cannot be loaded ({_first_line(error)})", where=folder,
             fix="train again, or download the folder again") from error
 
@@ -178,7 +220,7 @@ def _read_config(
     "Read a model's configuration; `ModelError` if it is damaged."
     from transformers import AutoConfig
     try: return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise ModelError(f"config.json cannot be read ({_first_line(error)})", where=folder,
             fix="train again, or download the folder again") from error
 
@@ -335,12 +377,13 @@ def apply_temperature(
         raise ModelError(f"the temperature is {temperature!r}; a positive number was expected", where=folder)
     record = folder/_CALIBRATION_FILE
     before = read_json(record)["temperature"] if record.is_file() else 1.
-    settings = [folder/name for name in (_BASELINE_FILE, _ENSEMBLE_FILE) if (folder/name).is_file()]
-    for file in settings:
-        content = read_json(file)
-        write_json(content | {"temperature": content["temperature"]*temperature}, file)
-    if not settings: _divide_head(folder, temperature)
-    write_json({"made_by": _MADE_BY, "temperature": before*temperature, **about}, record)
+    with changed_folder(folder) as copy:
+        settings = [copy/name for name in (_BASELINE_FILE, _ENSEMBLE_FILE) if (copy/name).is_file()]
+        for file in settings:
+            content = read_json(file)
+            write_json(content | {"temperature": content["temperature"]*temperature}, file)
+        if not settings: _divide_head(copy, temperature)
+        write_json({"made_by": _MADE_BY, "temperature": before*temperature, **about}, copy/_CALIBRATION_FILE)
 
 def _divide_head(
     folder:Path, # the folder of a PyTorch model

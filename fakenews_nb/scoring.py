@@ -5,14 +5,12 @@
 # %% ../nbs/31_scoring.ipynb #328bf040
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
@@ -24,7 +22,7 @@ from . import tables
 from .articles import _choose_columns, _describe_columns, _read_texts
 from .core import _MADE_BY, DataError, OutputError, _LazyModule
 from .detector import _NO_LETTERS, Detector, Verdict
-from .files import _catch_write_errors, _is_ours, new_file, read_json, sha256, write_json
+from .files import _catch_write_errors, _is_ours, new_file, output_lock, read_json, sha256, write_json
 from .runtime import _installed_version, notify, versions
 from .streams import TableStream, open_table
 
@@ -258,10 +256,10 @@ def _open_parts(
     "Make or find the folder of parts, for this process alone; `OutputError` if the parts are of another prediction."
     folder = out.with_name(f".{out.name}.parts")
     with _catch_write_errors(out): folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder/"lock", out):
+    with output_lock(out):
         marker = folder/_PARTS_FILE
         for path in folder.glob("*.partial"): path.unlink()
-        if any(path.name != "lock" for path in folder.iterdir()) and not _is_ours(marker):
+        if any(folder.iterdir()) and not _is_ours(marker):
             raise OutputError(f"the folder holds files that are not ours: no {_PARTS_FILE} of {_MADE_BY}", where=folder,
                 fix="choose another --out; nothing was changed")
         earlier = read_json(marker)["fingerprint"] if marker.is_file() else None
@@ -296,33 +294,6 @@ def _check_may_discard(
     words = [_FINGERPRINT_WORDS[name] for name in changed]
     raise OutputError(f"an unfinished prediction with another {', another '.join(words)} is here", where=folder,
         fix="repeat its command to finish it, choose another --out, or add --overwrite to start anew")
-
-@contextmanager
-def _locked(
-    path:Path, # the lock; created
-    out:Path # the output, for the message
-    )->Iterator[None]:
-    "Hold a lock that ends with the process; `OutputError` if another process holds it."
-    with _catch_write_errors(out): file = open(path, "a+", encoding="ascii")
-    with file:
-        if not _try_lock(file):
-            file.seek(0)
-            raise OutputError(f"another process is writing this file (process id {file.read().strip() or 'unknown'})",
-                where=out, fix="wait for it, or choose another --out")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-def _try_lock(
-    file:TextIO # open
-    )->bool: # False if another process has locked it
-    "Lock a file; on a system without `fcntl`, which is Windows, do nothing."
-    if find_spec("fcntl") is None: return True
-    import fcntl
-    try: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError: return False
-    return True
 
 # %% ../nbs/31_scoring.ipynb #1e8afb0c
 _FORMULA = re.compile(r"[=+\-@\t\r]")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 import warnings
@@ -22,7 +23,7 @@ from .articles import _is_ambiguous_date, _place, _text_column
 from .cleaning import _BLANKS_ONLY, clean_articles, clean_articles_as_published, cleaning_rules, count_rules
 from .core import _MADE_BY, COLUMNS, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .data import load_articles
-from .files import _claim_folder, new_folder, read_json, sha256, write_json
+from .files import _claim_folder, new_folder, one_writer, read_json, sha256, write_json
 from .reports import format_percent
 from .runtime import notify, versions
 from .tables import _text_dtype
@@ -46,6 +47,7 @@ __all__ = ['SPLITS', 'NEAR_DUPLICATE_THRESHOLD', 'SPLITTERS', 'prepare', 'drop_d
 SPLITS = ("train", "validation", "test")
 _PROTOCOLS = ("clean", "published")
 
+@one_writer
 def prepare(
     source:str|Path, # a corpus's name, or a file or folder of articles; see load_articles
     out:str|Path, # the folder to write
@@ -787,7 +789,8 @@ def save_prepared(
             counts[name] = _count_articles(articles)
             hashes[name] = sha256(file)
         additions = {"counts": counts, "sha256": hashes, "versions": versions()}
-        write_json({"made_by": _MADE_BY, **manifest, **additions}, partial/_MANIFEST_FILE)
+        complete = {"made_by": _MADE_BY, **manifest, **additions}
+        write_json(complete | {"manifest_sha256": _manifest_checksum(complete)}, partial/_MANIFEST_FILE)
 
 def _stored_table(
     articles:pd.DataFrame # of one split
@@ -810,6 +813,13 @@ def _count_articles(
     counts["without_body"] = sum(not core._cell_text(body) for body in articles.text)
     return counts
 
+def _manifest_checksum(
+    manifest:dict[str, Any] # with or without its own checksum
+    )->str: # 64 hexadecimal digits
+    "Compute the SHA-256 checksum of a manifest without its own checksum."
+    content = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
 # %% ../nbs/11_splits.ipynb #5eee7a4a
 def load_prepared(
     folder:str|Path # a prepared folder
@@ -829,11 +839,18 @@ def _read_manifest(
     if not (folder/_MANIFEST_FILE).is_file():
         raise DataError(f"not a prepared folder: no {_MANIFEST_FILE}", where=folder,
             fix="make one with: fakenews prepare SOURCE --out FOLDER")
+    fix = "prepare the data again"
     manifest = read_json(folder/_MANIFEST_FILE)
+    if manifest.get("manifest_sha256") != _manifest_checksum(manifest):
+        raise DataError("the manifest was changed since the articles were prepared", where=folder/_MANIFEST_FILE,
+            fix=fix)
+    for field, kind in {"sha256": dict, "counts": dict, "rules": list}.items():
+        if not isinstance(manifest.get(field), kind):
+            raise DataError(f"the manifest has no {field}", where=folder/_MANIFEST_FILE, fix=fix)
     for name in SPLITS:
         file = folder/f"{name}.parquet"
-        if not file.is_file(): raise DataError(f"the {name} split is missing", where=file, fix="prepare the data again")
-        if sha256(file) != manifest.get("sha256", {}).get(name):
+        if not file.is_file(): raise DataError(f"the {name} split is missing", where=file, fix=fix)
+        if sha256(file) != manifest["sha256"].get(name):
             raise DataError("the file was changed since it was prepared (its SHA-256 is not the manifest's)",
-                where=file, fix="prepare the data again")
+                where=file, fix=fix)
     return manifest

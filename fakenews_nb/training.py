@@ -5,6 +5,7 @@
 # %% ../nbs/19_training.ipynb #b82c213a
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -13,6 +14,7 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -23,11 +25,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from . import core, stats, tokenization
+from . import core, files, stats, tokenization
 from .baselines import label_predictability
 from .cleaning import Rule
 from .core import _MADE_BY, ID2LABEL, DataError, FakeNewsError, Interrupted, ModelError, OutputError
-from .files import _catch_write_errors, _claim_folder, new_folder, read_json, write_json
+from .files import _catch_write_errors, _claim_folder, new_folder, one_writer, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels, tune_process
 from .models import _quiet_transformers, load_encoder
 from .reports import _ACCENT_COLORS, new_axes
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     import torch
     from datasets import Dataset
     from matplotlib.axes import Axes
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.optim import AdamW
     from torch.utils.data import Sampler
     from transformers import (
@@ -110,6 +113,7 @@ _PUBLISHED = Recipe(
 RECIPES = {"fast": _FAST, "published": _PUBLISHED}
 
 # %% ../nbs/19_training.ipynb #3ea41025
+@one_writer
 def finetune(
     data:str|Path, # the prepared folder, see splits.prepare
     out:str|Path, # the run folder to create
@@ -132,8 +136,9 @@ def finetune(
     resolved = _resolve_recipe(recipe, encoder, len(train), process_count)
     tokenizer.model_max_length = resolved.max_length
     settings = _run_settings(data, manifest, model, resolved, limit)
-    if resume: _check_resumable(resolved, Path(out))
     with _main_process_first(): folder = _open_run(out, settings, resume or rank > 0, overwrite and rank == 0)
+    if resume and _is_finished(folder): return _finished_run(folder)
+    if resume: _check_resumable(resolved, folder)
     if process_count > running:
         worker_options = {"data": data, "model": model, "recipe": recipe, "limit": limit, "callbacks": callbacks}
         _launch_workers(process_count, folder, finetune, worker_options)
@@ -258,9 +263,19 @@ def _open_run(
     if resume and (out/_RUN_FILE).is_file():
         _check_settings(out, settings)
         return out
-    if overwrite: shutil.rmtree(out, ignore_errors=True)
+    if out.exists(): _clear_run(out)
     write_json({"made_by": _MADE_BY, **settings}, out/_RUN_FILE)
     return out
+
+def _clear_run(
+    out:Path # a run folder of ours, or an empty folder
+    )->None:
+    "Empty a run folder: the metrics first, so that it is not finished any more, and at the end what marks it as ours."
+    order = {_METRICS_FILE: 0, _RUN_FILE: 2}
+    with _catch_write_errors(out):
+        for place in sorted(out.iterdir(), key=lambda place: order.get(place.name, 1)):
+            if place.is_dir(): shutil.rmtree(place)
+            else: place.unlink()
 
 # %% ../nbs/19_training.ipynb #a46283b7
 def _run_settings(
@@ -292,27 +307,42 @@ def _check_settings(
         fix="resume with the same settings, or choose another --out")
 
 # %% ../nbs/19_training.ipynb #10f23c92
+def _checkpoint_folder(
+    out:Path, # the run folder
+    step:int # the training step after which it was saved
+    )->Path: # the folder
+    "Name the folder of a checkpoint, as `Trainer` does."
+    return out/"checkpoints"/f"checkpoint-{step}"
+
 def _checkpoint_step(
     checkpoint:Path # a folder such as checkpoint-120
     )->int: # 120
     "Read from its name after which training step a checkpoint was saved."
     return int(checkpoint.name.rpartition("-")[2])
 
-def _is_complete(
+def _why_not_resumable(
     checkpoint:Path # the folder of a checkpoint
-    )->bool: # False if Trainer did not finish writing it
-    "Tell whether a checkpoint is complete."
-    try: return bool(read_json(checkpoint/"trainer_state.json"))
-    except DataError: return False
+    )->str: # empty if it and the best checkpoint are complete
+    "Explain why a run cannot be resumed from a checkpoint."
+    damage = files._find_damage(checkpoint)
+    if damage: return damage
+    best_step = read_json(checkpoint/_STATE_FILE)["best_global_step"]
+    if not best_step: return ""
+    best = checkpoint.with_name(f"checkpoint-{best_step}")
+    damage = files._find_damage(best)
+    return f"{best.name}, the best before it, is damaged ({damage})" if damage else ""
 
 def _last_checkpoint(
     out:Path # the run folder
-    )->str|None: # path of the newest complete checkpoint; None if there is none
+    )->Path|None: # the newest complete checkpoint; None if there is none
     "Find the checkpoint to resume from, and delete newer ones that are incomplete."
     checkpoints = sorted((out/"checkpoints").glob("checkpoint-*"), key=_checkpoint_step)
     for checkpoint in reversed(checkpoints):
-        if _is_complete(checkpoint): return str(checkpoint)
-        shutil.rmtree(checkpoint)
+        obstacle = _why_not_resumable(checkpoint)
+        if not obstacle: return checkpoint
+        notify(f"{checkpoint} is not used: {obstacle}")
+        files._remove_folder(checkpoint)
+    if checkpoints: notify("no checkpoint is complete: the training starts from the beginning")
     return None
 
 def _check_resumable(
@@ -323,6 +353,58 @@ def _check_resumable(
     if not recipe.swa_fraction or not _last_checkpoint(out): return
     raise OutputError("a run with swa_fraction cannot be resumed: its checkpoints do not hold the averaged weights",
         where=out, fix="start it again with --overwrite")
+
+_STATE_FILE = "trainer_state.json"
+
+# %% ../nbs/19_training.ipynb #3773ad2f
+def _complete_checkpoints(
+    out:Path, # the run folder
+    seconds:float # spent on the training before this call
+    )->TrainerCallback: # for one run
+    "Make a callback that completes each checkpoint, and deletes all but the last and the best."
+    from transformers import TrainerCallback
+    start = time.perf_counter()
+    class CompleteCheckpoints(TrainerCallback):
+        def on_train_begin(self, args:Any, state:TrainerState, control:Any, **kwargs:Any)->None:
+            best_step = state.best_global_step # the stored path is wrong if the run folder was moved
+            if best_step: state.best_model_checkpoint = str(_checkpoint_folder(out, best_step))
+
+        def on_save(self, args:Any, state:TrainerState, control:Any, **kwargs:Any)->None:
+            _wait_for_all() # each process writes its own random state
+            if not state.is_world_process_zero: return
+            spent = seconds + time.perf_counter() - start
+            files._write_checksums(_checkpoint_folder(out, state.global_step), seconds=spent)
+            _delete_checkpoints(out, (state.global_step, state.best_global_step))
+    return CompleteCheckpoints()
+
+def _delete_checkpoints(
+    out:Path, # the run folder, which is locked
+    steps_to_keep:Sequence[int|None] # of the checkpoints that stay
+    )->None:
+    "Delete checkpoints, and what is left of those that a killed process was about to delete."
+    for checkpoint in (out/"checkpoints").glob("checkpoint-*"):
+        if _checkpoint_step(checkpoint) not in steps_to_keep: files._remove_folder(checkpoint)
+    files._remove_temporary(out/"checkpoints")
+
+# %% ../nbs/19_training.ipynb #9c9696b0
+def _is_finished(
+    folder:Path # a run folder
+    )->bool: # False if the model or the metrics are still missing
+    "Tell whether a run has been trained to the end."
+    if not (folder/_METRICS_FILE).is_file(): return False
+    try: checksums = files._read_checksums(folder/"model")
+    except DataError: return False
+    return all((folder/"model"/name).is_file() for name in checksums)
+
+def _finished_run(
+    folder:Path # a run folder
+    )->Run: # the run
+    "Load a run that there is no need to resume, and delete the checkpoints that it still holds."
+    run = load_run(folder)
+    notify(f"{folder}: this run is finished, nothing is trained")
+    rank, _ = _process_rank()
+    if rank == 0: _delete_checkpoints(folder, [run.metrics.get("best_step")]) # baselines have none
+    return run
 
 # %% ../nbs/19_training.ipynb #783d40f6
 def _resolve_recipe(
@@ -791,7 +873,6 @@ def _device_settings(
 _FIXED_SETTINGS:dict[str, Any] = {
     "greater_is_better": True,
     "load_best_model_at_end": True,
-    "save_total_limit": 2, # keep two checkpoints: the best and the last
     "ddp_find_unused_parameters": False,
     "report_to": "none"}
 
@@ -871,10 +952,31 @@ def _early_stopping(
     "Make a callback that ends a training early, but not while the model still predicts one class only."
     from transformers import EarlyStoppingCallback
     class StopEarly(EarlyStoppingCallback):
+        def on_train_begin(self, args:Any, state:TrainerState, control:Any, **kwargs:Any)->None:
+            super().on_train_begin(args, state, control, **kwargs)
+            self.early_stopping_patience_counter, _ = _patience(state)
+
         def on_evaluate(self, args:Any, state:Any, control:TrainerControl, metrics:Any=None, **kwargs:Any)->None:
             recalls = [metrics.get(f"eval_{name}_recall") for name in ID2LABEL.values()]
             if not stats._single_class(*recalls): super().on_evaluate(args, state, control, metrics, **kwargs)
     return StopEarly(patience)
+
+def _patience(
+    state:TrainerState # of a run, or of a checkpoint
+    )->tuple[int, float]: # evaluations without a better score so far, and how many end the training
+    "Look up how far early stopping has counted; 0 and infinity without early stopping."
+    callbacks = cast("dict[str, Any]", state.stateful_callbacks)
+    stored = callbacks.get("StopEarly")
+    if stored is None: return 0, math.inf
+    return stored["attributes"]["early_stopping_patience_counter"], stored["args"]["early_stopping_patience"]
+
+def _has_ended(
+    state:TrainerState # of a checkpoint
+    )->bool: # True if there is nothing left to train, though steps are left
+    "Tell whether early stopping, or a loss that is not a number, ended the training at a checkpoint."
+    count, patience = _patience(state)
+    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+    return count >= patience or not all(map(math.isfinite, losses))
 
 def _recipe_callbacks(
     recipe:Recipe, # resolved
@@ -971,6 +1073,12 @@ def _any_process(
     torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
     return bool(value)
 
+def _wait_for_all()->None:
+    "Wait until all processes have come here."
+    import torch
+    _, processes = _process_rank()
+    if processes > 1: torch.distributed.barrier()
+
 # %% ../nbs/19_training.ipynb #94a725fe
 def _stop_on_interrupt(
     interrupts:_Interrupts # records the signals
@@ -996,38 +1104,56 @@ def _train_or_resume(
     resume:bool=False # True continues from the last complete checkpoint, if there is one
     )->float: # seconds spent training, in this call and in earlier ones
     "Train to the end; `Interrupted` on Ctrl-C, after a checkpoint has been saved."
-    interrupts = _Interrupts()
-    trainer.add_callback(_stop_on_interrupt(interrupts))
     with _main_process_first(): checkpoint = _last_checkpoint(out) if resume else None
+    before = read_json(checkpoint/files._CHECKSUMS_FILE)["seconds"] if checkpoint else 0.
+    if checkpoint and _load_if_ended(trainer, checkpoint): return before
     if checkpoint: notify(f"resuming from {checkpoint}")
-    before = read_json(out/_RUN_FILE).get("seconds", 0)
+    interrupts = _Interrupts()
+    for callback in (_complete_checkpoints(out, before), _stop_on_interrupt(interrupts)): trainer.add_callback(callback)
     start = time.perf_counter()
     try:
-        with _quiet_transformers(), _catch_write_errors(out): trainer.train(resume_from_checkpoint=checkpoint)
+        with _quiet_transformers(), _catch_write_errors(out):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally: interrupts.restore()
-    seconds = before + time.perf_counter() - start
-    rank, _ = _process_rank()
-    if rank == 0: write_json({**read_json(out/_RUN_FILE), "seconds": seconds}, out/_RUN_FILE)
-    if not interrupts.stopping: return seconds
+    if not interrupts.stopping: return before + time.perf_counter() - start
     step, last_step = trainer.state.global_step, trainer.state.max_steps
     raise Interrupted(f"stopped at step {step} of {last_step}; a checkpoint is saved", where=out,
         fix="continue with the same command and --resume")
+
+def _load_if_ended(
+    trainer:Trainer, # before training; gets the state and the best weights
+    checkpoint:Path # the last one
+    )->bool: # False if there is something left to train
+    "Take over the result of a training that early stopping or divergence ended."
+    from transformers import TrainerState
+    state = TrainerState.load_from_json(str(checkpoint/_STATE_FILE))
+    if not _has_ended(state): return False
+    notify(f"the training had ended at {checkpoint}")
+    trainer.state = state
+    if not state.best_global_step: return True # it never had a loss that is a number
+    state.best_model_checkpoint = str(checkpoint.with_name(f"checkpoint-{state.best_global_step}"))
+    with _quiet_transformers(): trainer._load_best_model()
+    return True
 
 # %% ../nbs/19_training.ipynb #8990b714
 _REPORTED_ERRORS = {error.__name__: error for error in (DataError, ModelError, OutputError, Interrupted)}
 
 def _train_worker(
-    report_folder:str, # the folder for a JSON file that reports an error
+    report_folder:str, # the folder for a file that reports an error
     train:Callable[..., Run], # finetune or distill
     options:dict[str, Any] # its keyword arguments
     )->None:
     "Train in a worker process, and report an error to the process that started it."
     tune_process()
+    files._HELD.add(files._lock_place(options["out"])) # by the process that started this one
+    report = Path(report_folder)/str(_process_rank()[0])
     try: train(**options)
     except FakeNewsError as error:
         fields = {name: value and str(value) for name, value in vars(error).items()}
-        rank, _ = _process_rank()
-        write_json({"kind": type(error).__name__, **fields}, Path(report_folder)/f"{rank}.json")
+        write_json({"kind": type(error).__name__, **fields}, report.with_suffix(".json"))
+        raise
+    except Exception:
+        report.with_suffix(".txt").write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 # %% ../nbs/19_training.ipynb #6ade7616
@@ -1040,6 +1166,26 @@ def _reported_error(
         error = _REPORTED_ERRORS[report["kind"]]
         return error(report["what"], report["where"], report["fix"])
     return None
+
+_LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
+
+def _was_killed(
+    error:ChildFailedError, # raised by PyTorch's launcher
+    tracebacks:str # of the workers that ended with an error
+    )->bool: # False if an error of its own ended a worker
+    "Tell whether a worker was killed: its exit code says so, or the other workers have lost the connection to it."
+    exit_codes = [failure.exitcode for failure in error.failures.values()]
+    return min(exit_codes) < 0 or any(phrase in tracebacks for phrase in _LOST_PROCESS)
+
+@contextmanager
+def _quiet_launcher()->Iterator[None]:
+    "Keep PyTorch's launcher from logging what `_launch_workers` reports."
+    loggers = [logging.getLogger(f"torch.{name}") for name in ("distributed.elastic", "multiprocessing")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers: logger.setLevel(logging.CRITICAL)
+    try: yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True): logger.setLevel(level)
 
 @contextmanager
 def _keep_signal_handlers()->Iterator[None]:
@@ -1071,14 +1217,21 @@ def _launch_workers(
         start_method="spawn",
         max_restarts=0)
     launch = elastic_launch(config, _train_worker)
-    with tempfile.TemporaryDirectory() as report_folder, _keep_signal_handlers():
+    fix = "continue with the same command and --resume"
+    with tempfile.TemporaryDirectory() as report_folder, _keep_signal_handlers(), _quiet_launcher():
         try: launch(report_folder, train, {**options, "out": out, "resume": True})
-        except (ChildFailedError, SignalException) as error:
+        except SignalException:
+            reported = _reported_error(Path(report_folder))
+            raise reported or Interrupted(
+                "stopped before the first training step or after the last", where=out, fix=fix) from None
+        except ChildFailedError as error:
             reported = _reported_error(Path(report_folder))
             if reported: raise reported from None
-            if isinstance(error, ChildFailedError): raise
-            raise Interrupted("stopped before the first training step or after the last", where=out,
-                fix="continue with the same command and --resume") from None
+            tracebacks = "\n".join(path.read_text(encoding="utf-8") for path in Path(report_folder).glob("*.txt"))
+            if _was_killed(error, tracebacks):
+                raise Interrupted("one of the processes was killed", where=out, fix=fix) from None
+            notify(tracebacks)
+            raise
 
 # %% ../nbs/19_training.ipynb #682cba6f
 def _save_run(
@@ -1094,9 +1247,9 @@ def _save_run(
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         text_pipeline.save(partial)
-    for checkpoint in (out/"checkpoints").glob("checkpoint-*"):
-        if str(checkpoint) != trainer.state.best_model_checkpoint: shutil.rmtree(checkpoint)
+        files._write_checksums(partial)
     write_json(metrics, out/_METRICS_FILE)
+    _delete_checkpoints(out, [metrics["best_step"]])
 
 # %% ../nbs/19_training.ipynb #32f034e2
 def _saved_evaluation(
@@ -1136,6 +1289,7 @@ def _run_metrics(
         "validation": scores,
         "notes": {"validation": _validation_notes(trainer.state.log_history, n_validation)},
         "best_epoch": saved["epoch"],
+        "best_step": trainer.state.best_global_step,
         **_training_metrics(trainer, seconds),
         **_circumstances(trainer, recipe),
         "data": data,
