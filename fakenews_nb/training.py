@@ -1243,6 +1243,7 @@ def _save_run(
     )->None:
     "Write the model folder and metrics.json, and delete all checkpoints but the best."
     model = cast("PreTrainedModel", trainer.model)
+    model.config.problem_type = "single_label_classification" # transformers sets it in the first step of a training
     with _quiet_transformers(), new_folder(out/"model", tokenization._PIPELINE_FILE, overwrite=True) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
