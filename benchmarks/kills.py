@@ -3,12 +3,13 @@
 Each trial kills a training with SIGKILL, before one of its file operations or at a random moment, and resumes it.
 Then it compares the checksums of the model folder and of the predictions with those of the unbroken run, and looks for
 files that were left over. A third call, on the finished run, must train nothing.
+Further trials press Ctrl-C instead, or damage the last checkpoint or the best one before the training is resumed.
 The trainings are forked from a process that has loaded all libraries. File operations are counted by an audit hook;
 PyTorch and safetensors write their files without it, so that only random kills hit them in the middle.
 Writes results/kills.json. Needs Linux.
 
     python benchmarks/kills.py
-    python benchmarks/kills.py --every 10 --random 0
+    python benchmarks/kills.py --every 40 --random 0
 """
 import argparse
 import contextlib
@@ -34,18 +35,19 @@ TRAIN = ["train", "prepared", *SETTINGS, "--out", "run"]
 OPERATIONS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink")
 REFUSED = 2 # exit code of a command that ends in a message
 COMPARED = ("model/*", "predictions/*")
+LAST, INTERRUPTED = 78, 104 # steps of the last checkpoint, and of the one whose writing is interrupted
 
 
 def load_libraries():
     "Import what a training imports, but compute nothing: a thread would not survive a fork."
-    import accelerate # noqa: F401
-    import cleanlab # noqa: F401
-    import datasets # noqa: F401
-    import matplotlib.pyplot # noqa: F401
-    import sklearn.ensemble # noqa: F401
-    import transformers.trainer # noqa: F401
+    import accelerate  # noqa: F401
+    import cleanlab  # noqa: F401
+    import datasets  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import sklearn.ensemble  # noqa: F401
+    import transformers.trainer  # noqa: F401
 
-    import fakenews_nb.error_analysis # noqa: F401
+    import fakenews_nb.error_analysis  # noqa: F401
 
 
 def written_path(event, args):
@@ -62,17 +64,18 @@ def written_path(event, args):
 
 
 class Operations:
-    "Counts the file operations on the run folder, and kills the process before one of them."
-    def __init__(self, work, kill_at):
+    "Counts the file operations on the run folder, and sends the process a signal before one of them."
+    def __init__(self, work, kill_at, signal_number=signal.SIGKILL):
         self.prefixes = (f"{work}/run", f"{work}/.run")
         self.kill_at = kill_at
+        self.signal_number = signal_number
         self.descriptions = []
 
     def hook(self, event, args):
         path = written_path(event, args)
         if path is None or not path.startswith(self.prefixes): return
-        if len(self.descriptions) == self.kill_at: os.kill(os.getpid(), signal.SIGKILL)
         self.descriptions.append(f"{event} {path}")
+        if len(self.descriptions) - 1 == self.kill_at: os.kill(os.getpid(), self.signal_number)
 
 
 def start(words, log, operations=None, counted=None):
@@ -123,14 +126,65 @@ def resume(expected):
     return "equal" if code == 0 and is_finished and checksums() == expected else "trained again"
 
 
-def trial(kill, expected):
-    "Kill a training by a function that starts it, resume it, and report."
+def trial(begin, expected, exit_code=-signal.SIGKILL, damage=None):
+    "Start a training that a signal ends, damage it, resume it, and report."
     shutil.rmtree("run", ignore_errors=True)
     for path in Path().glob(".run.*"): path.unlink() if path.is_file() else shutil.rmtree(path)
-    process = kill()
-    code = finish(process)
-    if code != -signal.SIGKILL: return f"not killed: {code}"
+    code = finish(begin())
+    if code != exit_code: return f"not stopped: {code}"
+    if damage: damage()
     return resume(expected)
+
+
+def kill_at_operation(work, number, signal_number=signal.SIGKILL):
+    "A function that starts a training which gets a signal before an operation."
+    return lambda: start(TRAIN, "killed.log", Operations(work, number, signal_number))
+
+
+def kill_at_moment(moment):
+    "A function that starts a training and kills it after some seconds."
+    def begin():
+        process = start(TRAIN, "killed.log")
+        time.sleep(moment)
+        os.kill(process, signal.SIGKILL)
+        return process
+    return begin
+
+
+def flip_a_byte(path):
+    "Change one byte in the middle of a file."
+    content = bytearray(path.read_bytes())
+    content[len(content)//2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_short(path):
+    "Keep the first half of a file."
+    content = path.read_bytes()
+    path.write_bytes(content[:len(content)//2])
+
+
+def damages():
+    "Name -> a function that damages a stopped run."
+    last = Path(f"run/checkpoints/checkpoint-{LAST}")
+    def best():
+        step = json.loads((last/"trainer_state.json").read_text())["best_global_step"]
+        return last.with_name(f"checkpoint-{step}")
+    def plant():
+        shutil.rmtree("run")
+        Path("run").mkdir()
+        Path("run/.run.json.12345.partial").touch()
+    return {
+        "no weights": lambda: (last/"model.safetensors").unlink(),
+        "no optimizer": lambda: (last/"optimizer.pt").unlink(),
+        "no scheduler": lambda: (last/"scheduler.pt").unlink(),
+        "no random state": lambda: (last/"rng_state.pth").unlink(),
+        "no checksums": lambda: (last/"checksums.json").unlink(),
+        "optimizer cut short": lambda: cut_short(last/"optimizer.pt"),
+        "weights changed": lambda: flip_a_byte(last/"model.safetensors"),
+        "best checkpoint lost": lambda: shutil.rmtree(best()),
+        "only a partial file": plant,
+    }
 
 
 def run_trials(every, n_random, seed):
@@ -138,29 +192,28 @@ def run_trials(every, n_random, seed):
     work = os.getcwd()
     finish(start(["prepare", "sample", "--out", "prepared"], "prepare.log"))
     begin = time.perf_counter()
-    counting = Operations(work, -1)
-    code = finish(start(TRAIN, "unbroken.log", counting, "operations.json"))
+    code = finish(start(TRAIN, "unbroken.log", Operations(work, -1), "operations.json"))
     seconds = time.perf_counter() - begin
     if code: sys.exit(Path("unbroken.log").read_text())
     operations = json.loads(Path("operations.json").read_text())
     expected = checksums()
     results = []
+    def note(kind, at, outcome):
+        results.append({"kind": kind, "at": at, "outcome": outcome})
+        print(f"{kind}: {at}: {outcome}", flush=True)
+    interrupted = operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{INTERRUPTED}")
+    for name, damage in damages().items():
+        note("damage", name, trial(kill_at_operation(work, interrupted), expected, damage=damage))
+    ctrl_c = kill_at_operation(work, operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{LAST}"),
+        signal.SIGINT)
+    note("Ctrl-C", "past the best epoch", trial(ctrl_c, expected, exit_code=REFUSED))
     for number in range(0, len(operations), every):
-        def kill(number=number): return start(TRAIN, "killed.log", Operations(work, number))
-        outcome = trial(kill, expected)
-        results.append({"kind": "operation", "at": operations[number].replace(work, ""), "outcome": outcome})
-        print(number, results[-1]["at"], outcome, flush=True)
+        outcome = trial(kill_at_operation(work, number), expected)
+        note("operation", operations[number].replace(work, ""), outcome)
     rng = random.Random(seed)
     for _ in range(n_random):
         moment = rng.uniform(0, seconds)
-        def kill(moment=moment):
-            process = start(TRAIN, "killed.log")
-            time.sleep(moment)
-            os.kill(process, signal.SIGKILL)
-            return process
-        outcome = trial(kill, expected)
-        results.append({"kind": "random", "at": round(moment, 3), "outcome": outcome})
-        print(results[-1]["at"], outcome, flush=True)
+        note("moment", f"{moment:.3f} s", trial(kill_at_moment(moment), expected))
     return results, operations
 
 
@@ -177,10 +230,13 @@ def main():
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         results, operations = run_trials(args.every, args.random, args.seed)
     counts = {}
-    for result in results: counts[result["outcome"]] = counts.get(result["outcome"], 0) + 1
+    for result in results:
+        of_kind = counts.setdefault(result["kind"], {})
+        of_kind[result["outcome"]] = of_kind.get(result["outcome"], 0) + 1
     write_json({"operations": len(operations), "outcomes": counts, **about, "trials": results}, out)
     print(f"{len(operations)} file operations; {counts}")
-    if set(counts) - {"equal", "refused in words"}: sys.exit(1)
+    outcomes = {result["outcome"] for result in results}
+    if outcomes - {"equal", "refused in words"}: sys.exit(1)
 
 
 if __name__ == "__main__": main()
