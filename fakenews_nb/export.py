@@ -26,7 +26,7 @@ from .cleaning import Rule
 from .core import _MADE_BY, ID2LABEL, DataError, ModelError, _LazyModule, _LazyType
 from .evaluation import compare, evaluate_predictions, predict
 from .files import _claim_folder, _write_checksums, new_folder, one_writer, read_json, sha256, write_json
-from .kernels import _first_position_id, fast_kernels
+from .kernels import fast_kernels
 from .model_card import _CARD_FILE
 from .models import _CALIBRATION_FILE, _logits_and_embeddings, _resolve_model_folder, load_classifier
 from .runtime import _cpu_count, notify, versions
@@ -164,20 +164,13 @@ def _export_graph(
     input_ids = torch.ones((2, 16), dtype=torch.int64)
     attention_mask = torch.ones_like(input_ids) # a tensor of its own: the exporter would take one tensor for one input
     texts = torch.export.Dim("texts")
-    tokens = torch.export.Dim("tokens", min=2, max=_positions(model))
+    tokens = torch.export.Dim("tokens", min=2, max=models._positions(model))
     shape = {0: texts, 1: tokens}
     with fast_kernels(model, attention=False, dropout=False), _quiet():
         torch.onnx.export(
             _with_embeddings(model), (input_ids, attention_mask), file,
             input_names=list(_INPUTS), output_names=list(_OUTPUTS), dynamic_shapes={name: shape for name in _INPUTS},
             opset_version=_OPSET, dynamo=True, external_data=False, verbose=False)
-
-def _positions(
-    model:PreTrainedModel # a sequence classifier
-    )->int: # tokens of the longest text that it can read
-    "Give a model's number of positions; for RoBERTa and its relatives, two are reserved."
-    positions = getattr(model.config, "max_position_embeddings", None) or 512
-    return positions - _first_position_id(model)
 
 def _with_embeddings(
     model:PreTrainedModel # a sequence classifier
@@ -211,7 +204,7 @@ def _logit_difference(
     )->float: # the largest difference of a logit
     "Compare PyTorch and ONNX on random token ids; `ModelError` if they differ by more than rounding."
     rng = np.random.default_rng(0)
-    longest = min(tokenizer.model_max_length, _positions(model))
+    longest = min(tokenizer.model_max_length, models._positions(model))
     lengths = [2, 3, longest, *rng.integers(2, longest + 1, 29)]
     ids = [rng.integers(0, len(tokenizer), length).tolist() for length in lengths]
     engine = inference._open_onnxruntime(file, _cpu_count())

@@ -17,7 +17,7 @@ from .baselines import _BASELINE_FILE
 from .core import _MADE_BY, ID2LABEL, LABEL2ID, DataError, ModelError, _LazyType
 from .files import _CHECKSUMS_FILE, _find_damage, changed_folder, new_file, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels
-from .runtime import set_seed, this_machine
+from .runtime import notify, set_seed, this_machine
 from .tokenization import _micro_batches, _pack, train_tokenizer
 
 if TYPE_CHECKING:
@@ -182,6 +182,27 @@ def _check_vocabulary(
     raise ValueError(f"the tokenizer has {tokens:,} tokens and the model {embeddings:,} embeddings: "
         "the tokenizer is missing, or that of another model")
 
+_LEAST_LENGTH = 3 # tokens: [CLS], one of the text, [SEP]
+
+def _limit_length(
+    model:PreTrainedModel, # as loaded
+    tokenizer:PreTrainedTokenizerBase # loaded from the same folder; gets a length that the model can read
+    )->None:
+    "Limit the maximum length of a tokenizer to what its model can read; `ValueError` if it leaves no text."
+    positions = _positions(model)
+    length = tokenizer.model_max_length
+    if length < _LEAST_LENGTH: raise ValueError(f"the tokenizer leaves {length} tokens of a text")
+    if length <= positions: return
+    notify(f"the tokenizer states no maximum length that the model can read: {positions} tokens are read of each text")
+    tokenizer.model_max_length = positions
+
+def _positions(
+    model:PreTrainedModel # a sequence classifier
+    )->int: # tokens of the longest text that it can read
+    "Give a model's number of positions; for RoBERTa and its relatives, two are reserved."
+    positions = getattr(model.config, "max_position_embeddings", None) or 512
+    return positions - _first_position_id(model)
+
 def _check_checksums(
     folder:Path # a model folder
     )->None:
@@ -208,6 +229,7 @@ def load_classifier(
         if missing: raise ValueError(f"no weights for {missing[0]}")
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         _check_vocabulary(model, tokenizer)
+        _limit_length(model, tokenizer)
         return model.eval(), tokenizer
     except Exception as error: # an odd config.json may raise any
         raise ModelError(f"the model cannot be loaded ({_first_line(error)})", where=folder,

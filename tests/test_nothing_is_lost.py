@@ -1,0 +1,176 @@
+"Kills, damaged folders and two processes at once: the result is the same, or there is a message; never another result."
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import COMMAND, ONE_THREAD, fakenews
+
+from fakenews_nb.core import FakeNewsError, ModelError
+from fakenews_nb.detector import Detector
+from fakenews_nb.files import _write_checksums
+from fakenews_nb.splits import load_prepared
+
+KILLS = Path(__file__).parent.parent/"benchmarks"/"kills.py"
+TINY = ("--model", "tiny", "--lr", "2e-3", "--max-length", "64", "--batch-size", "16")
+TEXT = "The council met on Monday. They lie to you!"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and forks")
+def test_killed_trainings_end_in_the_same_files(tmp_path):
+    "Some of the kills of the benchmark, and all of its damages."
+    out = tmp_path/"kills.json"
+    command = [sys.executable, str(KILLS), "--every", "45", "--random", "0", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    outcomes = {trial["outcome"] for trial in json.loads(out.read_text())["trials"]}
+    assert outcomes == {"equal"}
+
+
+# ---- two at once -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no locks on Windows")
+def test_a_second_process_is_refused(prepared, tmp_path):
+    out = tmp_path/"run"
+    command = [COMMAND, "train", prepared, *TINY, "--epochs", "60", "--out", out]
+    with open(tmp_path/"first.txt", "w") as log: first = subprocess.Popen(list(map(str, command)), stderr=log)
+    try:
+        deadline = time.monotonic() + 120
+        while not (out/"run.json").exists():
+            assert first.poll() is None, (tmp_path/"first.txt").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(.05)
+        for option in ("--resume", "--overwrite"):
+            _, message = fakenews("train", prepared, *TINY, "--epochs", "60", "--out", out, option, code=2)
+            assert f"another process is writing here (process id {first.pid})" in message
+    finally:
+        first.kill()
+        first.wait()
+    _, message = fakenews("train", prepared, *TINY, "--epochs", "1", "--limit", "60", "--out", out, "--overwrite")
+    assert "report:" in message, "the lock of a killed process is taken over"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.txt", "run"]
+
+
+def descendants(process):
+    "Process ids of the children of a process, and of theirs."
+    children = [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return children + [other for child in children for other in descendants(child)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_rank_ends_in_one_message(prepared, tmp_path):
+    out = tmp_path/"run"
+    command = [COMMAND, "train", prepared, *TINY, "--epochs", "40", "--processes", "2", "--out", out]
+    with open(tmp_path/"log.txt", "w") as log:
+        running = subprocess.Popen(list(map(str, command)), stderr=log, stdout=log, env=ONE_THREAD)
+    deadline = time.monotonic() + 240
+    while not list(out.glob("checkpoints/checkpoint-*/checksums.json")):
+        assert running.poll() is None, (tmp_path/"log.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(.05)
+    ranks = [pid for pid in descendants(running.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(ranks[-1], 9)
+    assert running.wait(timeout=60) == 2
+    message = (tmp_path/"log.txt").read_text()
+    assert "one of the processes was killed" in message
+    assert "--resume" in message
+    assert "Traceback" not in message
+
+
+# ---- damaged folders -------------------------------------------------------------------------------------------------
+
+def cut_short(file): file.write_bytes(file.read_bytes()[:file.stat().st_size//2])
+
+
+def change_a_byte(file):
+    content = bytearray(file.read_bytes())
+    content[len(content)//3] ^= 4
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "deleted": lambda file: file.unlink(),
+    "empty": lambda file: file.write_bytes(b""),
+    "cut short": cut_short,
+    "a byte changed": change_a_byte,
+    "a list": lambda file: file.write_text("[]"),
+    "deep": lambda file: file.write_text("["*100_000),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(run_folder, exported, prepared, tmp_path_factory):
+    "A folder of each kind."
+    baseline = tmp_path_factory.mktemp("baseline")/"run"
+    fakenews("train", prepared, "--model", "linear_svc", "--out", baseline)
+    return {"model": run_folder/"model", "exported": exported, "baseline": baseline/"model", "prepared": prepared}
+
+
+def read_folder(kind, folder):
+    "Use a folder as a user would."
+    if kind == "prepared": load_prepared(folder)
+    else: Detector.load(folder).predict([TEXT])
+
+
+@pytest.mark.parametrize("kind", ["model", "exported", "baseline", "prepared"])
+def test_a_damaged_folder_is_refused(folders, tmp_path, kind):
+    "Each file that is read, damaged in each way."
+    names = [path.name for path in folders[kind].iterdir() if path.suffix in (".json", ".npz", ".safetensors", ".onnx",
+        ".parquet")]
+    unread = {"exported": ("config.json", "calibration.json")}.get(kind, ())
+    for name in sorted(set(names) - set(unread)):
+        for damage in DAMAGES.values():
+            copy = tmp_path/"copy"
+            shutil.copytree(folders[kind], copy)
+            damage(copy/name)
+            if name == "checksums.json" and not (copy/name).exists(): read_folder(kind, copy)
+            else:
+                with pytest.raises(FakeNewsError): read_folder(kind, copy)
+            shutil.rmtree(copy)
+
+
+def test_a_folder_with_valid_checksums_is_checked_too(folders, tmp_path):
+    "Whoever damages a folder can compute its checksums again: there is a verdict or a message, but no traceback."
+    source = folders["model"]
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "text_pipeline.json", "abstention.json"):
+        for damage in DAMAGES.values():
+            copy = tmp_path/"copy"
+            shutil.copytree(source, copy)
+            damage(copy/name)
+            _write_checksums(copy)
+            try: read_folder("model", copy)
+            except FakeNewsError: pass
+            shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"num_hidden_layers": 10**9}, "layers"),
+    ({"vocab_size": 10**9}, "cannot be loaded"),
+    ({"hidden_size": "wide"}, "cannot be read"),
+    ({"auto_map": {"AutoModelForSequenceClassification": "evil.Model"}, "model_type": "evil"}, "cannot be read"),
+    ({"id2label": {"0": "real", "1": "fake"}}, "wrong head"),
+])
+def test_an_odd_config(folders, tmp_path, change, words):
+    copy = tmp_path/"copy"
+    shutil.copytree(folders["model"], copy)
+    config = json.loads((copy/"config.json").read_text())
+    (copy/"config.json").write_text(json.dumps(config | change))
+    (copy/"evil.py").write_text(f"open({str(tmp_path/'executed')!r}, 'w')\nclass Model: pass\n")
+    _write_checksums(copy)
+    with pytest.raises(ModelError, match=words): read_folder("model", copy)
+    assert not (tmp_path/"executed").exists()
+
+
+def test_text_in_figures_is_no_formula(tmp_path):
+    "A subject with two dollar signs would be read as a formula, an odd one would end in a traceback after training."
+    from fakenews_nb.sample import sample_articles
+    articles = sample_articles(400)
+    articles["subject"] = ["politics" if number % 2 else "$x^$" for number in range(400)]
+    articles[["title", "text", "label", "subject"]].to_csv(tmp_path/"news.csv", index=False)
+    labels = ("--labels", "0=fake,1=real")
+    fakenews("train", tmp_path/"news.csv", *labels, *TINY, "--epochs", "1", "--out", tmp_path/"run")
+    assert (tmp_path/"run"/"report.html").is_file()
