@@ -41,7 +41,15 @@ class Rule:
     needs:tuple[str, ...]=() # a text that has none of these has no match; in lower case if the pattern ignores case
 
     def __post_init__(self)->None:
-        object.__setattr__(self, "needs", tuple(self.needs)) # JSON has lists
+        needs = [self.needs] if isinstance(self.needs, str) else self.needs
+        object.__setattr__(self, "needs", tuple(needs)) # JSON has lists
+        parts = (self.name, self.pattern, self.replacement, self.why, self.field, *self.needs)
+        fix = "correct the rule"
+        if not all(isinstance(part, str) for part in parts):
+            raise DataError(f"the cleaning rule {self.name!r} has a part that is not text", fix=fix)
+        if self.field not in ("both", "title", "text"):
+            raise DataError(f"the cleaning rule {self.name!r} has field {self.field!r}; expected title, text or both",
+                fix=fix)
 
     def __repr__(self)->str: return f"Rule({self.name!r})"
 

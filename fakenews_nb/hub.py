@@ -24,7 +24,7 @@ _UPLOADED = (
     "model.onnx", "model.xml", "model.bin", "detector.json", "requirements.txt", "Dockerfile", # exported
     "baseline.json", "baseline.npz", "ensemble.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
-    "text_pipeline.json", "calibration.json", "abstention.json", "out_of_distribution.npz",
+    "checksums.json", "text_pipeline.json", "calibration.json", "abstention.json", "out_of_distribution.npz",
     "README.md")
 
 def push_model(

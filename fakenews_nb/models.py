@@ -165,10 +165,14 @@ def _check_layers(
     except (DataError, OSError, RecursionError) as error:
         raise ModelError(f"config.json cannot be read ({_first_line(error)})", where=folder,
             fix="train again, or download the folder again") from None
+    fix = "train again, or download the folder again"
+    for name, value in config.items():
+        is_odd = isinstance(value, float) and not np.isfinite(value)
+        if is_odd: raise ModelError(f"config.json has {name} = {value}", where=folder, fix=fix)
     counts = [config[name] for name in _LAYER_COUNTS if isinstance(config.get(name), (int, float))]
-    if max(counts, default=0) <= tensors: return
-    raise ModelError(f"config.json names {max(counts):,} layers, but the weights hold {tensors:,} tensors",
-        where=folder, fix="train again, or download the folder again")
+    if all(0 < count <= tensors for count in counts): return
+    raise ModelError(f"config.json names {counts[0]:,} layers, but the weights hold {tensors:,} tensors",
+        where=folder, fix=fix)
 
 _UNUSED_EMBEDDINGS = .1 # largest fraction of the embeddings that no token has; some models round their number up
 
@@ -251,7 +255,7 @@ def _check_head(
     folder:Path # the model folder, for the error message
     )->None:
     "Check that the head tells fake from real; `ModelError` if not."
-    architectures = config.architectures or ["none stated"]
+    architectures = [str(name) for name in config.architectures or ["none stated"]]
     classifies = any("SequenceClassification" in name for name in architectures)
     if classifies and config.id2label == ID2LABEL: return
     given = config.id2label if classifies else f"no classification head ({', '.join(architectures)})"

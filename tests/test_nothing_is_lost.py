@@ -24,7 +24,7 @@ TEXT = "The council met on Monday. They lie to you!"
 def test_killed_trainings_end_in_the_same_files(tmp_path):
     "Some of the kills of the benchmark, and all of its damages."
     out = tmp_path/"kills.json"
-    command = [sys.executable, str(KILLS), "--every", "45", "--random", "0", "--out", str(out)]
+    command = [sys.executable, str(KILLS), "--every", "85", "--random", "0", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     outcomes = {trial["outcome"] for trial in json.loads(out.read_text())["trials"]}

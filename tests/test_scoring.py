@@ -79,7 +79,7 @@ def test_two_at_once(exported, news, unbroken, tmp_path):
     first.send_signal(signal.SIGSTOP) # or it might end before the second begins
     try: _, error = fakenews("predict", exported, "--file", news, "--out", out, code=2)
     finally: first.send_signal(signal.SIGCONT)
-    assert f"another process is writing this file (process id {first.pid})" in error
+    assert f"another process is writing here (process id {first.pid})" in error
     assert first.wait() == 0
     assert out.read_bytes() == unbroken
 
