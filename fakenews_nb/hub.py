@@ -23,7 +23,8 @@ _UPLOADED = (
     "config.json", "model.safetensors", # PyTorch
     "model.onnx", "model.xml", "model.bin", "detector.json", "requirements.txt", "Dockerfile", # exported
     "baseline.json", "baseline.npz", "ensemble.json",
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model",
     "checksums.json", "text_pipeline.json", "calibration.json", "abstention.json", "out_of_distribution.npz",
     "README.md")
 

@@ -563,7 +563,7 @@ def load_model(
     folder = _resolve_model_folder(folder)
     settings = {"threads": threads, "batch_size": batch_size, "precision": precision}
     if _is_exported_folder(folder): return _load_exported_model(folder, threads) # its manifest has checksums
+    is_baseline, is_ensemble = (folder/_BASELINE_FILE).is_file(), (folder/_ENSEMBLE_FILE).is_file()
+    if not is_baseline and not is_ensemble: return _load_torch_model(folder, threads, batch_size, precision)
     models._check_checksums(folder)
-    if (folder/_BASELINE_FILE).is_file(): return _BaselineModel(_load_baseline(folder))
-    if (folder/_ENSEMBLE_FILE).is_file(): return _load_ensemble(folder, settings)
-    return _load_torch_model(folder, threads, batch_size, precision)
+    return _BaselineModel(_load_baseline(folder)) if is_baseline else _load_ensemble(folder, settings)

@@ -46,7 +46,7 @@ def load_encoder(
             raise ModelError('"tiny" learns its vocabulary from training texts, but none were given', fix="pass texts=")
         return _make_tiny(texts, max_length, seed)
     source = _MODELS.get(name, name)
-    if Path(source).exists() or source.startswith((".", "/")): _check_model_folder(source)
+    if Path(source).exists() or source.startswith((".", "/")): _check_checksums(_check_model_folder(source))
     set_seed(seed)
     try:
         with _quiet_transformers(): return _load_with_two_outputs(source)

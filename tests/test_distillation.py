@@ -256,8 +256,10 @@ def save_student(folder, texts, **sizes):
     from fakenews_nb.models import _make_tiny
     from fakenews_nb.tokenization import train_tokenizer
     model, _ = _make_tiny(texts, 64)
+    tokenizer = train_tokenizer(texts, **sizes)
+    model.resize_token_embeddings(len(tokenizer))
     model.save_pretrained(folder)
-    train_tokenizer(texts, **sizes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

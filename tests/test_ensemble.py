@@ -16,6 +16,7 @@ from fakenews_nb.ensemble import fit_stacked_ensemble, train_classifier
 from fakenews_nb.error_analysis import finish_run
 from fakenews_nb.evaluation import load_predictions, predict
 from fakenews_nb.export import export_model
+from fakenews_nb.files import _write_checksums
 from fakenews_nb.hub import push_model
 from fakenews_nb.splits import load_prepared
 
@@ -121,6 +122,7 @@ def test_heavy_packages_are_not_needed(run, tmp_path):
     (lambda folder: shutil.copy(folder/"ensemble.json", folder/"1-style"), "an ensemble itself")])
 def test_a_damaged_ensemble_is_refused(damage, message, folder):
     damage(folder)
+    _write_checksums(folder) # as somebody could do who damages it on purpose
     with pytest.raises(ModelError, match=message): Detector.load(folder)
 
 
