@@ -355,9 +355,11 @@ def _find_damage(
 def changed_folder(
     path:str|Path # a folder that exists
     )->Iterator[Path]: # a copy to change; or the folder itself if it is not in its place yet
-    "Change files of a folder together, and bring its checksums up to date."
+    "Change files of a folder together, and bring its checksums up to date; `DataError` if it is damaged."
     path = Path(path)
     is_in_place = not _output_name(path)
+    damage = _find_damage(path) if is_in_place and (path/_CHECKSUMS_FILE).is_file() else ""
+    if damage: raise DataError(f"the folder is damaged: {damage}", where=path, fix="make it again")
     with _catch_write_errors(path): copy = _temporary_folder(path) if is_in_place else path
     try:
         with _catch_write_errors(path):

@@ -21,7 +21,7 @@ import numpy as np
 
 from .cleaning import RULES, Rule, _clean_cells
 from .core import _MADE_BY, DataError, ModelError, OutputError, _cell_text, _LazyModule, _LazyType
-from .files import new_folder, read_json, write_json
+from .files import changed_folder, new_folder, read_json, write_json
 from .reports import _ACCENT_COLORS, _NEUTRAL_COLOR, new_axes
 from .runtime import notify, versions
 
@@ -99,7 +99,7 @@ class TextPipeline:
         "Write the pipeline into a model folder."
         rules = [asdict(rule) for rule in self.rules]
         content = {"made_by": _MADE_BY, "missing_parts": self.missing_parts, "rules": rules}
-        write_json(content, Path(folder)/_PIPELINE_FILE)
+        with changed_folder(folder) as copy: write_json(content, copy/_PIPELINE_FILE)
 
     @classmethod
     def load(cls,
