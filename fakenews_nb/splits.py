@@ -818,7 +818,8 @@ def _manifest_checksum(
     )->str: # 64 hexadecimal digits
     "Compute the SHA-256 checksum of a manifest without its own checksum."
     content = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    as_stored = json.loads(json.dumps(content)) # keys that are numbers become text
+    return hashlib.sha256(json.dumps(as_stored, sort_keys=True).encode()).hexdigest()
 
 # %% ../nbs/11_splits.ipynb #5eee7a4a
 def load_prepared(
