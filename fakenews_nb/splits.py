@@ -776,7 +776,7 @@ _MANIFEST_FILE = "manifest.json"
 def save_prepared(
     splits:dict[str, pd.DataFrame], # split name -> article table
     folder:str|Path, # the folder to write
-    manifest:dict[str, Any], # how the splits were made; counts, checksums and versions are added
+    manifest:dict[str, Any], # how the splits were made, "rules" at least; counts, checksums and versions are added
     overwrite:bool=False # replace an earlier prepared folder?
     )->None:
     "Write the splits and the manifest as a prepared folder; `OutputError` if the folder may not be replaced."

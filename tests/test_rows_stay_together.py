@@ -230,7 +230,7 @@ def test_a_prepared_folder(table, level, cut):
     cuts = np.split(np.arange(len(cleaned)), [cut, cut + 1])
     splits = {name: cleaned.iloc[rows] for name, rows in zip(SPLITS, cuts, strict=True)}
     with tempfile.TemporaryDirectory() as folder:
-        save_prepared(splits, Path(folder)/"data", {})
+        save_prepared(splits, Path(folder)/"data", {"rules": []})
         dataset, _ = load_prepared(Path(folder)/"data")
         loaded = {name: dataset[name].to_pandas() for name in SPLITS}
     for name in SPLITS:
@@ -244,7 +244,7 @@ def test_missing_cells_of_other_columns_stay_missing(tmp_path):
     table["url"] = table.url.where(table.index % 2 == 0)
     table["rank"] = pd.array([None, 3]*(N//2), dtype="Int64")
     splits, _ = prepare_clean(table.set_index(pd.Index([7]*N)))
-    save_prepared(splits, tmp_path/"data", {})
+    save_prepared(splits, tmp_path/"data", {"rules": []})
     loaded = load_prepared(tmp_path/"data")[0]["train"].to_pandas()
     odd = np.array([number_in(cell) % 2 == 1 for cell in loaded["id"]])
     assert (loaded.url.isna().to_numpy() == odd).all()
