@@ -66,8 +66,8 @@ def make_folders(work):
 def use(kind, folder):
     "Do with a folder what users do; gives the probability of a verdict, or the number of articles."
     if kind == "prepared": return load_prepared(folder)[0]["train"].num_rows
-    [verdict] = Detector.load(folder).predict([TEXT])
-    return verdict.label, round(verdict.probability, 6)
+    [answer] = Detector.load(folder).predict([TEXT])
+    return answer.label, round(answer.probability, 6)
 
 
 # ---- damages ---------------------------------------------------------------------------------------------------------
