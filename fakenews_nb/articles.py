@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .core import _OWN_COLUMNS, COLUMNS, FAKE, REAL, DataError, _LazyModule
+from .core import _OWN_COLUMNS, COLUMNS, FAKE, REAL, DataError, _encodable, _LazyModule
 from .runtime import notify
 from .tables import _counted, _list_names, _looks_headerless, _short_name, _text_dtype
 
@@ -233,7 +233,7 @@ def _article_ids(
     if missing.any():
         raise DataError(f"rows without an id: {missing.sum():,}", where=_place(where, missing.argmax(), column),
             fix="fill in the ids, or number the rows with --columns id=none")
-    return table[column].astype(str).tolist()
+    return _text_column(table[column]).tolist()
 
 def _place(
     where:str|Path, # the file; may be empty
@@ -348,11 +348,15 @@ def _label_text(
 def _text_column(
     values:pd.Series # any cells
     )->pd.Series: # text or missing, with the same index
-    "Turn cells into text; missing cells stay missing."
+    "Turn cells into text that can be encoded, and say so if that changes one; missing cells stay missing."
     is_missing = values.isna().to_numpy()
     cells = values.to_numpy(dtype=object)
     texts = [None if missing else str(cell) for cell, missing in zip(cells, is_missing, strict=True)]
-    return pd.Series(texts, index=values.index, dtype=_text_dtype())
+    encodable = [None if text is None else _encodable(text) for text in texts]
+    n_changed = sum(text != before for text, before in zip(encodable, texts, strict=True))
+    name = _short_name(_encodable(str(values.name)))
+    if n_changed: notify(f"column {name!r}: half a character replaced by ? in {_counted(n_changed, 'cell')}")
+    return pd.Series(encodable, index=values.index, dtype=_text_dtype())
 
 def _read_texts(
     table:pd.DataFrame, # as given

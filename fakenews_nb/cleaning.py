@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ftfy
 from tqdm import tqdm
 
-from .core import ID2LABEL, REAL, DataError, _cell_text, _LazyModule
+from .core import ID2LABEL, REAL, DataError, _cell_text, _encodable, _LazyModule
 from .tables import _text_dtype
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _replace_by_property(
 
 # %% ../nbs/10_cleaning.ipynb #b3389e53
 _KNOWN_PATTERNS: set[str] = set() # of the rules of this chapter
-_SECONDS = 10 # for one rule on one text
+_SECONDS = 2 # for one rule on one text
 
 def _replace_in_time(
     rule:Rule, # from elsewhere
@@ -122,7 +122,7 @@ _CREDITS = (
     Rule("dateline", _DATELINE, "", "an agency's report opens with PLACE (Agency) -"),
     Rule("agency", rf"\(?\b(?:{_AGENCIES})\b\)?", "", "the agency's name alone tells the source",
         needs=tuple(_AGENCIES.split("|"))),
-    Rule("image_credit", _IMAGE_CREDIT, "", "a site's picture credits"),
+    Rule("image_credit", _IMAGE_CREDIT, "", "a site's picture credits", needs=("mage", "photo", "cture", "creen")),
 )
 
 # %% ../nbs/10_cleaning.ipynb #4ccd2af2
@@ -137,9 +137,9 @@ _ELEMENTS = (
 )
 _MARKUP = (
     r"(?:// ?)?< ?! ?\[CDATA\[(?: ?//)?|\]\] ?>" # a CDATA section's opening and end
-    r"|<(?:!--|!doctype|\?xml|!\[)[^<>\n]{0,200}>" # comments and declarations
-    rf"|(?i:< ?/ ?(?:{_ELEMENTS}) ?>" # closing tags
-    rf"|<(?:{_ELEMENTS})(?: [\w :-]{{0,60}}=[^\s<>][^<>\n]{{0,200}})? ?/?>)" # opening tags
+    r"|<(?!<)(?:(?:!--|!doctype|\?xml|!\[)[^<>\n]{0,200}>" # comments and declarations
+    rf"|(?i: ?/ ?(?:{_ELEMENTS}) ?>" # closing tags
+    rf"|(?:{_ELEMENTS})(?: [\w :-]{{0,60}}=[^\s<>][^<>\n]{{0,200}})? ?/?>))" # opening tags
     r"|&[a-z]{2,6};" # entities
 )
 
@@ -173,6 +173,10 @@ _CALL_TO_ACTION = (
     r"|(?:watch|see|listen)(?: it| the video)? (?:here|below)\b|for entire story\b[^.!?\n]{0,60}"
     r"|(?:h/t|source ?:)[^.!?\n]{0,40}|screen ?(?:capture|grab)\b)"
 )
+_IN_CALLS = (
+    "ead more", "ead full", "ead the full", "ead the re", "a:", "a :", " here", " below", "r ent", "h/t", "ource:",
+    "ource :", "creen"
+)
 
 # %% ../nbs/10_cleaning.ipynb #91573eef
 _EMBEDDED = (
@@ -185,13 +189,14 @@ _EMBEDDED = (
 _WEB_ARTIFACTS = (
     *_EMBEDDED,
     Rule("media_tag", _MEDIA_TAG, " ", "tags in one source's titles"),
-    Rule("call_to_action", _CALL_TO_ACTION, " ", "what a site asks its readers to do"),
+    Rule("call_to_action", _CALL_TO_ACTION, " ", "what a site asks its readers to do", needs=_IN_CALLS),
 )
 
 # %% ../nbs/10_cleaning.ipynb #5d815173
-_ABBREVIATION = r"\b([A-Z])\.([A-Z])\b\.?(?:([A-Z])\b\.?)?"
+_ABBREVIATION = r"([A-Z])(?<=\b.)\.([A-Z])\b\.?(?:([A-Z])\b\.?)?" # a search for a letter is faster than one for \b
 _QUOTES = "[\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00ab\u00bb]"
 _WEEKDAY = r"(?i)\b(?=[omtwfs])(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
+_IN_WEEKDAYS = ("monday", "tue", "wedne", "thur", "friday", "fri\u0307day", "fr\u0131day", "aturday", "unday")
 _PUNCTUATION = (
     Rule("abbreviation", _ABBREVIATION, r"\1\2\3", "one source writes U.S., another US"),
     Rule("quotes", _QUOTES, " ", "one source's scraper lost quotation marks"),
@@ -199,7 +204,7 @@ _PUNCTUATION = (
 )
 _HOUSE_STYLE = (
     *_PUNCTUATION,
-    Rule("weekday", _WEEKDAY, " ", "an agency names the day of an event"),
+    Rule("weekday", _WEEKDAY, " ", "an agency names the day of an event", needs=_IN_WEEKDAYS),
     Rule("dashes", r"[\u2013\u2014]|\s-+(?=[\s\u2013\u2014])|--+", " ", "the same scraper lost long dashes"),
     Rule("ellipsis", r"\.*\u2026[.\u2026]*|\.{2,}", ". ", "blogs use more ellipses",
         needs=("..", "\u2026")),
@@ -235,7 +240,7 @@ _STRICT = (
     Rule("case", _FOLD_CASE, "", "words in capitals, and other capitalization"),
     Rule("punctuation", _SYMBOL, " ", "each source punctuates in its own way"),
     Rule("numbers", r"\d+", " ", "dates and times in the text"),
-    Rule("months", rf"\b(?:{_MONTHS})\b", " ", "an agency dates what it reports"),
+    Rule("months", rf"\b(?:{_MONTHS})\b", " ", "an agency dates what it reports", needs=tuple(_MONTHS.split("|"))),
 )
 
 # %% ../nbs/10_cleaning.ipynb #559d2a46
@@ -247,6 +252,7 @@ LEVELS: dict[str, tuple[Rule, ...]] = {
     "strict": (*_STANDARD, *_STRICT, _BLANKS),
 }
 RULES = LEVELS["standard"]
+_REPEATED = frozenset(rule for level in LEVELS.values() for rule in level)
 _KNOWN_PATTERNS.update(rule.pattern for level in LEVELS.values() for rule in level)
 
 # %% ../nbs/10_cleaning.ipynb #4c379e15
@@ -271,7 +277,9 @@ def _clean_column(
     rules:tuple[Rule, ...] # applied in order
     )->pd.Series: # text or missing cells, with the same index
     "Clean the titles or the bodies of a table."
-    return pd.Series(_clean_cells(column, rules, str(column.name)), index=column.index, dtype=_text_dtype())
+    cells = _clean_cells(column, rules, str(column.name))
+    cells = [None if cell is None else _encodable(cell) for cell in cells]
+    return pd.Series(cells, index=column.index, dtype=_text_dtype())
 
 def _clean_cells(
     cells:Iterable[Any], # titles or bodies; may be missing
@@ -286,12 +294,28 @@ def _clean_cells(
     return cleaned
 
 # %% ../nbs/10_cleaning.ipynb #07bfbd9e
+_MOST_ROUNDS = 10
+
 def clean_text(
     text:str, # one title or one body
     rules:tuple[Rule, ...]=RULES, # applied in order
     field:str="text" # what text is: "title" or "text" (a body)
     )->str: # stripped of blanks at both ends; unchanged if there are no rules
-    "Apply the rules to one text."
+    "Apply the rules to one text, those of the levels until it stays as it is."
+    text = _clean_once(text, rules, field)
+    repeated = tuple(rule for rule in rules if rule in _REPEATED)
+    for _ in range(_MOST_ROUNDS):
+        cleaned = _clean_once(text, repeated, field)
+        if cleaned == text: break
+        text = cleaned
+    return text
+
+def _clean_once(
+    text:str, # one title or one body
+    rules:tuple[Rule, ...], # applied in order
+    field:str # what text is: "title" or "text" (a body)
+    )->str: # stripped of blanks at both ends; unchanged if there are no rules
+    "Apply each rule once."
     for rule in rules: text = rule.apply(text, field)
     return text.strip() if rules else text
 

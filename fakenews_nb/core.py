@@ -37,6 +37,14 @@ def _cell_text(
     is_missing = is_nan or type(cell).__name__ in _MISSING_TYPES
     return None if is_missing else str(cell)
 
+def _encodable(
+    text:str # any text
+    )->str: # the same, but for a question mark in place of each half of a surrogate pair, which no tokenizer takes
+    "Make sure that a text can be encoded as UTF-8."
+    try: text.encode()
+    except UnicodeEncodeError: return text.encode("utf-8", "replace").decode()
+    return text
+
 # %% ../nbs/00_core.ipynb #b9d6a9bb
 _ORIGINAL_TITLE = "original_title"
 _OWN_COLUMNS = ("published_label", "split", _ORIGINAL_TITLE, "logit_fake", "logit_real")

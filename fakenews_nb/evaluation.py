@@ -297,7 +297,7 @@ def _as_text(
     )->str|None: # None if it is missing
     "Convert a cell to text that can be encoded as UTF-8: a lone surrogate becomes a question mark."
     is_missing = pd.api.types.is_scalar(cell) and pd.isna(cell)
-    return None if is_missing else str(cell).encode("utf-8", "replace").decode()
+    return None if is_missing else core._encodable(str(cell))
 
 # %% ../nbs/21_evaluation.ipynb #6da920a2
 def evaluate_predictions(

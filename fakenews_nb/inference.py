@@ -512,6 +512,7 @@ def _titles_and_bodies(
         if _is_pandas(texts) and _is_pandas(titles) and not texts.index.equals(titles.index):
             raise DataError("titles and texts have different indexes, so they may not belong together", where="titles",
                 fix="take both from one table in one order")
+        for values, name in ((texts, "texts"), (titles, "titles")): _check_several(values, name)
         pairs = list(_pair(titles, texts))
         return [title for title, _ in pairs], [body for _, body in pairs]
     if titles is not None:
@@ -523,6 +524,16 @@ def _titles_and_bodies(
             fix="rename the columns, or pass the column of texts")
     columns = [list(texts[name]) if name in names else [None]*len(texts) for name in ("title", "text")]
     return columns[0], columns[1]
+
+def _check_several(
+    values:Any, # what was passed as texts or as titles; titles may be None
+    name:str # "texts" or "titles"
+    )->None:
+    "Check that there is something to go through; `DataError` if there is not."
+    if values is None and name == "titles": return
+    if isinstance(values, Iterable) and not isinstance(values, (bytes, bytearray)): return
+    raise DataError(f"a {type(values).__name__} where {name} were expected", where=name,
+        fix="pass a string, or several in a list or a table")
 
 def _pair(
     titles:Iterable[Any]|None, # one per text, or None

@@ -196,6 +196,19 @@ def _raise_nul(
     "Raise the error about a NUL character."
     tables._check_no_nul("\n"*(line - 1) + "\0", file.where)
 
+def _first_undecodable(
+    file:tables._TableFile # a text file that is not UTF-8
+    )->tuple[str, str]|None: # what is wrong, and where; None if there is none
+    "Find the first line that is not UTF-8; `DataError` if the file is damaged before it."
+    try:
+        with _open_bytes(file) as raw:
+            for line, content in enumerate(raw, start=1):
+                try: content.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    return f"byte 0x{content[error.start]:02x} is not utf-8", f"{file.where}, line {line}"
+    except (OSError, EOFError, zlib.error) as error: raise _damaged(error, file) from None
+    return None
+
 def _encoding_error(
     error:UnicodeDecodeError, # raised while a block of lines was decoded
     number:int, # lines that were read before
@@ -205,13 +218,8 @@ def _encoding_error(
     what = f"byte 0x{error.object[error.start]:02x} is not {error.encoding.removesuffix('-sig')}"
     where = f"{file.where}, after line {number}"
     if tables._is_utf8(file.encoding or "utf-8"):
-        with _open_bytes(file) as raw:
-            for line, content in enumerate(raw, start=1):
-                try: content.decode("utf-8")
-                except UnicodeDecodeError as exact:
-                    what = f"byte 0x{content[exact.start]:02x} is not utf-8"
-                    where = f"{file.where}, line {line}"
-                    break
+        exact = _first_undecodable(file)
+        if exact: what, where = exact
     return DataError(what, where=where, fix=tables._ENCODING_FIX)
 
 # %% ../nbs/03_streams.ipynb #d6a44f7b

@@ -209,7 +209,8 @@ def _unzip(
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             member = _only_table(archive.namelist(), where)
             return member, archive.read(member)
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except DataError: raise
+    except Exception as error: # a damaged archive can end in an exception of any kind
         what = f"not readable as a zip archive ({_first_line(error)})"
         raise DataError(what, where=where, fix=f"{_DOWNLOAD_FIX}; without a password") from None
 
@@ -937,11 +938,11 @@ def _unique_keys(
 def _json_table(
     rows:list[dict[str, Any]] # the objects
     )->pd.DataFrame: # one column per key
-    "Make a table of objects; integers stay integers beside missing values, which matters for long ids."
+    "Make a table of objects; integers stay integers beside other numbers and missing values, as long ids must."
     table = pd.DataFrame(rows)
     for name in table.select_dtypes("float"):
         values = [row.get(name) for row in rows]
-        if float not in set(map(type, values)): table[name] = pd.Series(values, dtype=object)
+        if int in set(map(type, values)): table[name] = pd.Series(values, dtype=object)
     return table
 
 _ESCAPES = re.compile( # an escaped backslash, a character in two halves, or half a character

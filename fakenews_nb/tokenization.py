@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import core
 from .cleaning import RULES, Rule, _clean_cells
 from .core import _MADE_BY, DataError, ModelError, OutputError, _cell_text, _LazyModule, _LazyType
 from .files import changed_folder, new_folder, read_json, write_json
@@ -64,15 +65,7 @@ def _join_parts(
     present = [part for part in parts if part is not None]
     if missing_parts == "empty" and len(present) < 2: return ""
     if missing_parts == "keep": present = [part for part in present if part and not part.isspace()]
-    return _encodable(" ".join(present))
-
-def _encodable(
-    text:str # any text
-    )->str: # the same, but for a question mark in place of each half of a surrogate pair, which no tokenizer takes
-    "Make sure that a text can be encoded as UTF-8."
-    try: text.encode()
-    except UnicodeEncodeError: return text.encode("utf-8", "replace").decode()
-    return text
+    return core._encodable(" ".join(present))
 
 # %% ../nbs/13_tokenization.ipynb #5cc788fc
 _PIPELINE_FILE = "text_pipeline.json"

@@ -1,4 +1,5 @@
-"Kills, damaged folders and two processes at once: the result is the same, or there is a message; never another result."
+"Kills, damaged folders, hostile inputs, two processes: the result is the same, or there is a message."
+import gzip
 import json
 import os
 import shutil
@@ -7,15 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import COMMAND, ONE_THREAD, fakenews
 
-from fakenews_nb.core import FakeNewsError, ModelError
+from fakenews_nb.articles import article_table
+from fakenews_nb.cleaning import clean_articles
+from fakenews_nb.core import DataError, FakeNewsError, ModelError
 from fakenews_nb.detector import Detector
 from fakenews_nb.files import _write_checksums
 from fakenews_nb.splits import load_prepared
+from fakenews_nb.streams import open_table
+from fakenews_nb.tables import read_table
 
-KILLS = Path(__file__).parent.parent/"benchmarks"/"kills.py"
+BENCHMARKS = Path(__file__).parent.parent/"benchmarks"
 TINY = ("--model", "tiny", "--lr", "2e-3", "--max-length", "64", "--batch-size", "16")
 TEXT = "The council met on Monday. They lie to you!"
 
@@ -24,7 +30,7 @@ TEXT = "The council met on Monday. They lie to you!"
 def test_killed_trainings_end_in_the_same_files(tmp_path):
     "Some of the kills of the benchmark, and all of its damages."
     out = tmp_path/"kills.json"
-    command = [sys.executable, str(KILLS), "--every", "85", "--random", "0", "--out", str(out)]
+    command = [sys.executable, str(BENCHMARKS/"kills.py"), "--every", "85", "--random", "0", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     outcomes = {trial["outcome"] for trial in json.loads(out.read_text())["trials"]}
@@ -174,3 +180,48 @@ def test_text_in_figures_is_no_formula(tmp_path):
     labels = ("--labels", "0=fake,1=real")
     fakenews("train", tmp_path/"news.csv", *labels, *TINY, "--epochs", "1", "--out", tmp_path/"run")
     assert (tmp_path/"run"/"report.html").is_file()
+
+
+# ---- hostile inputs --------------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and needs SIGALRM")
+def test_random_inputs_end_in_a_result_or_a_message(tmp_path):
+    "A few of the inputs of the benchmark, of all kinds."
+    command = [sys.executable, str(BENCHMARKS/"fuzz.py"), "--inputs", "500", "--out", str(tmp_path/"fuzz.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    targets = json.loads((tmp_path/"fuzz.json").read_text())["targets"]
+    assert sum(target["inputs"] for target in targets) >= 490
+    assert sum(target["outcomes"].get("used", 0) for target in targets) > 50
+
+
+@pytest.mark.parametrize("texts, titles", [(None, None), (3, None), (b"bytes", None), (["A text."], 7)])
+def test_a_prediction_of_nothing_that_is_a_text(exported, texts, titles):
+    with pytest.raises(DataError, match="expected"): Detector.load(exported).predict(texts, titles)
+
+
+def test_half_characters_in_a_table_are_replaced(capsys):
+    "pandas cannot store them as text; an article table and cleaning replace them, and the table says so."
+    halves = pd.DataFrame({"id": ["1\udfff", "2"], "title": ["a", "b"], "text": ["half \ud800", "whole \U0001f600"],
+        "label": ["fake", "real"]}, dtype=object)
+    articles = article_table(halves, "halves")
+    assert articles.text.tolist() == ["half ?", "whole \U0001f600"]
+    assert articles.id.tolist() == ["1?", "2"]
+    assert "column 'text': half a character replaced by ? in 1 cell" in capsys.readouterr().err
+    assert clean_articles(halves).text.tolist() == ["half ?", "whole \U0001f600"]
+
+
+def test_a_damaged_archive_that_is_not_utf_8_either(tmp_path):
+    "To name the line, the file is read once more, and that must not end in a traceback."
+    content = gzip.compress(b"title,text\n\xff,b\n")
+    (tmp_path/"news.csv.gz").write_bytes(content[:-6])
+    with pytest.raises(DataError, match="0xff is not utf-8|not readable as gzip"): open_table(tmp_path/"news.csv.gz")
+
+
+def test_integers_beside_other_numbers_stay_as_they_are(tmp_path):
+    "The same cell must not be read differently because of the rows around it."
+    lines = ['{"id": 9007199254740993, "text": "a"}', '{"id": 1.5, "text": "b"}', '{"text": "c"}']
+    (tmp_path/"news.jsonl").write_text("\n".join(lines))
+    assert str(read_table(tmp_path/"news.jsonl").id[0]) == "9007199254740993"
+    first = next(open_table(tmp_path/"news.jsonl").batches(2))
+    assert str(first.id[0]) == "9007199254740993"
