@@ -213,7 +213,7 @@ def test_half_characters_in_a_table_are_replaced(capsys):
 
 def test_a_damaged_archive_that_is_not_utf_8_either(tmp_path):
     "To name the line, the file is read once more, and that must not end in a traceback."
-    content = gzip.compress(b"title,text\n\xff,b\n")
+    content = gzip.compress(b"title,text\n\xff,b")
     (tmp_path/"news.csv.gz").write_bytes(content[:-6])
     with pytest.raises(DataError, match="0xff is not utf-8|not readable as gzip"): open_table(tmp_path/"news.csv.gz")
 
