@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from . import reports, splits
+from . import core, reports, splits
 from .baselines import _is_empty_vocabulary
 from .cleaning import _BLANKS, _DATELINE, LEVELS, Rule, clean_articles, cleaning_rules
 from .core import _MADE_BY, FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType, _refuse_settings
@@ -73,7 +73,8 @@ def run_audit(
     train, test = parts["train"], parts["test"]
     by_id = articles.set_index("id")
     raw = [by_id.loc[part.id].reset_index() for part in (train, test)]
-    about = {"source": str(source), "origin": str(articles.attrs["origin"]), "cleaning": clean, "split": split}
+    about = {"source": core._shown_name(source), "origin": articles.attrs["shown_origin"]}
+    about |= {"cleaning": clean, "split": split}
     if n_blank: about["left out"] = f"{n_blank:,} without text"
     return audit_tables(train, test, raw=raw, levels=levels, about={**about, "seed": seed})
 
@@ -96,7 +97,7 @@ def _audit_prepared(
     "Audit the training and test articles of a prepared folder."
     dataset, manifest = load_prepared(folder)
     train, test = dataset["train"].to_pandas(), dataset["test"].to_pandas()
-    about:dict[str, Any] = {"source": str(folder)}
+    about:dict[str, Any] = {"source": core._shown_name(folder)}
     for name in ("origin", "cleaning", "split", "seed"): about[name] = manifest.get(name)
     return audit_tables(train, test, levels=False, about=about)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from . import core
 from .core import DataError, FakeNewsError, Interrupted, OutputError, _LazyModule, _refuse_settings
 from .files import one_writer
 from .runtime import _process_rank, notify
@@ -328,13 +329,16 @@ def _check_same_source(
     clean:str # cleaning level
     )->None:
     "Check that a folder was prepared from this source, read and cleaned in this way; `OutputError` if not."
+    from fakenews_nb.data import _source_names
     from fakenews_nb.files import read_json, sha256
     from fakenews_nb.splits import _MANIFEST_FILE
     manifest = read_json(folder/_MANIFEST_FILE)
     settings = {name: value for name, value in reading.items() if name != "path"}
-    same = manifest.get("source") == data and manifest.get("reading", {}) == settings
+    same = manifest.get("source") == core._shown_name(data) and manifest.get("reading", {}) == settings
     same = same and str(manifest.get("cleaning")).endswith(f"level {clean}")
-    if same and Path(data).is_file(): same = manifest.get("source_sha256") == {Path(data).name: sha256(data)}
+    files = [Path(name).expanduser() for name in _source_names(data)]
+    checksums = manifest.get("source_sha256", {})
+    same = same and all(checksums.get(file.name) == sha256(file) for file in files if file.is_file())
     if same: return
     raise OutputError("the folder was prepared from other articles, or these were read or cleaned in another way",
         where=folder,
@@ -555,7 +559,8 @@ def _articles_to_evaluate(
             fix="leave --split out, or prepare the articles first")
     if not is_prepared:
         articles = load_articles(data, **reading)
-        about = {"source": data, "origin": articles.attrs["origin"], "evaluated on": f"all {len(articles):,} articles"}
+        about = {"source": core._shown_name(data), "origin": articles.attrs["shown_origin"]}
+        about["evaluated on"] = f"all {len(articles):,} articles"
         return articles, None, about
     _refuse_reading(reading, data)
     split = split or "test"
@@ -595,11 +600,12 @@ def _evaluate_command(
     model_folder = _resolve_model_folder(model)
     predictions = predict(model_folder, articles, rules)
     if out:
-        report = error_report(predictions, model=model_folder, cleaned_by=rules, about={"model": model} | about)
+        name = core._shown_name(model)
+        report = error_report(predictions, model=model_folder, cleaned_by=rules, about={"model": name} | about)
         with new_folder(out, "scores.json", overwrite) as partial:
             save_predictions(predictions, partial/"predictions.parquet")
             scores = report.save(partial/"report.html", title=f"Fake news detector on {Path(data).name}")
-            contents = {"made_by": _MADE_BY, "model": str(model), "data": about, "scores": scores}
+            contents = {"made_by": _MADE_BY, "model": name, "data": about, "scores": scores}
             write_json(contents, partial/"scores.json")
     _print_scores(evaluate_predictions(predictions))
     for note in _evaluation_notes(predictions): notify(note)
@@ -636,6 +642,17 @@ def _reading_of(
     "Keep the settings of files away from the corpora that are read beside them."
     from fakenews_nb.data import _is_beside_a_file
     return _given(path=reading.get("path")) if _is_beside_a_file(name, names) else reading
+
+def _check_different_names(
+    sources:dict[str, str], # the name of a source without folders -> the source
+    given:list[str] # all sources
+    )->None:
+    "Check that files in different folders have different names, by which the scores are told apart."
+    for source in given:
+        other = sources[core._shown_name(source)]
+        if other != source:
+            raise DataError("two files have the same name, by which their scores could not be told apart",
+                where=f"{source}, {other}", fix="rename one of them")
 
 @app.command("transfer", epilog="Examples:\n\n"
     "fakenews transfer --train isot --test fakenewsamt,horne2017,liar --path ~/corpora --out matrix\n\n"
@@ -680,13 +697,17 @@ def _transfer_command(
     from fakenews_nb.files import _claim_folder, new_file, write_json
     trains = list(_read_names(train))
     trained_on = [part for name in trains for part in name.split("+")]
-    names = list(dict.fromkeys([*trained_on, *_read_names(test)]))
+    sources = {core._shown_name(source): source for source in [*trained_on, *_read_names(test)]}
+    _check_different_names(sources, [*trained_on, *_read_names(test)])
+    names = list(sources)
+    trains = [core._shown_name(name) for name in trains]
     if leave_one_corpus_out: trains = transfer.leave_one_corpus_out(names)
     models = model or ["linear_svc"]
     recipe = _chosen_recipe("fast", epochs=epochs, min_steps=min_steps, max_length=max_length, seed=seed)
     _claim_folder(out, "transfer.json", overwrite=True)
-    corpora = {name: load_articles(name, **_reading_of(name, names, reading)) for name in names}
-    about:dict[str, Any] = {"trained on": ", ".join(trains), "models": ", ".join(models)}
+    paths = list(sources.values())
+    corpora = {name: load_articles(path, **_reading_of(path, paths, reading)) for name, path in sources.items()}
+    about:dict[str, Any] = {"trained on": ", ".join(trains), "models": ", ".join(map(core._shown_name, models))}
     about |= {"cleaning": clean, "stated prior": prior}
     about |= {"epochs": recipe.epochs, "minimum steps": recipe.min_steps, "tokens": recipe.max_length}
     about |= {"training articles of an encoder": limit or "all", "test articles per corpus": test_limit or "all"}

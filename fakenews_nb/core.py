@@ -45,6 +45,23 @@ def _encodable(
     except UnicodeEncodeError: return text.encode("utf-8", "replace").decode()
     return text
 
+# %% ../nbs/00_core.ipynb #1540c647
+def _shown_name(
+    source:str|Path # what the user named: a corpus, a file, a model, or several joined by +
+    )->str: # the same without folders
+    "The name of a source or a model in files that are meant to be shared."
+    name = str(source)
+    if _is_path(name): return Path(name).resolve().name
+    parts = [Path(part).name if _is_path(part) else part for part in name.split("+")]
+    return "+".join(parts)
+
+def _is_path(
+    name:str # what the user named
+    )->bool: # True if it is there, or can be nothing else
+    "Tell a path from the name of a corpus or of a model on the Hub."
+    path = Path(name).expanduser()
+    return bool(name) and (path.is_absolute() or path.exists())
+
 # %% ../nbs/00_core.ipynb #b9d6a9bb
 _ORIGINAL_TITLE = "original_title"
 _OWN_COLUMNS = ("published_label", "split", _ORIGINAL_TITLE, "logit_fake", "logit_real")

@@ -42,7 +42,7 @@ def load_articles(
     drop_unlabelled:bool=False, # for a file: leave out the rows without a label?
     quotes:str="double", # for a file: "double", or "none" if quotation marks are ordinary characters
     skip_bad_rows:bool=False # for a file: leave out the rows that cannot be read, and keep them in a file of their own?
-    )->pd.DataFrame: # the article table; attrs["origin"] says where it is from, attrs["files"] lists the files
+    )->pd.DataFrame: # the article table; attrs["origin"] says where it is from, attrs["shown_origin"] without folders
     "Read a corpus or a file into an article table; `DataError` if it is missing or malformed."
     reading = _Reading(
         columns=columns,
@@ -131,7 +131,7 @@ def _load_sample(
     "Generate the built-in sample."
     _refuse_reading(reading, "the sample")
     articles = sample_articles()
-    articles.attrs.update(origin=_SAMPLE_ORIGIN, files=[])
+    articles.attrs.update(origin=_SAMPLE_ORIGIN, shown_origin=_SAMPLE_ORIGIN, files=[])
     return articles
 
 def _check_ids(
@@ -166,7 +166,7 @@ def _load_file(
     notify(f"{file.name}: {_describe_columns(table, names)}")
     articles = article_table(table, _source_name(file), columns=reading.columns, labels=reading.labels, where=file,
         dates=reading.dates, drop_unlabelled=reading.drop_unlabelled)
-    articles.attrs.update(origin=str(file), files=[str(file)])
+    articles.attrs.update(origin=str(file), shown_origin=file.name, files=[str(file)])
     return articles
 
 def _source_name(
@@ -186,8 +186,10 @@ def concat_articles(
     articles = pd.concat(unsplit, ignore_index=True)
     files = []
     for table in tables: files += table.attrs.get("files", [])
-    origins = [str(table.attrs.get("origin", "")) for table in tables]
-    articles.attrs = {"origin": " + ".join(origins), "files": files}
+    articles.attrs = {"files": files}
+    for name in ("origin", "shown_origin"):
+        origins = [str(table.attrs.get(name, "")) for table in tables]
+        articles.attrs[name] = " + ".join(origins)
     _check_ids(articles)
     return articles
 
@@ -780,7 +782,8 @@ def _load_corpus(
     articles = found.layout.read(found.folder, encoding, labels)
     files:set[str] = set()
     for pattern in found.layout.patterns: files.update(str(file) for file in found.folder.glob(pattern))
-    articles.attrs.update(origin=f"{found.folder} ({found.how})", files=sorted(files))
+    origins = [f"{place} ({found.how})" for place in (found.folder, found.folder.name)]
+    articles.attrs.update(origin=origins[0], shown_origin=origins[1], files=sorted(files))
     return articles
 
 @dataclass(frozen=True)

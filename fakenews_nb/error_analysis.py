@@ -65,7 +65,8 @@ def finish_run(
     for note in [*notes, *_class_weight_advice(predictions, run)]: notify(note)
     notify("analysing the errors")
     temperature = f"{calibration['temperature']:.3f}, fitted on the validation articles"
-    about = {"model": settings["model"], "temperature": temperature, **_describe_data(manifest)}
+    encoder = core._shown_name(settings["model"])
+    about = {"model": encoder, "temperature": temperature, **_describe_data(manifest)}
     report = error_report(predictions, dataset["train"].to_pandas(), run.model, cleaned_by=rules, about=about)
     scores = report.save(run.folder/"report.html", run, title=f"Fake news detector on {manifest['source']}")
     intervals = report.intervals.round(6).replace({np.nan: None}).to_dict("index")
@@ -73,7 +74,7 @@ def finish_run(
     run.metrics.update(test=scores, intervals=intervals, calibration=calibration, **speed)
     run.metrics["notes"] = {**run.metrics.get("notes", {}), "test": notes}
     write_json(run.metrics, run.folder/_METRICS_FILE)
-    write_model_card(run.model, run.metrics, settings["model"], report.slices)
+    write_model_card(run.model, run.metrics, encoder, report.slices)
     return scores
 
 # %% ../nbs/26_error_analysis.ipynb #1ae330fd

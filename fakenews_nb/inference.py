@@ -333,7 +333,7 @@ def _is_complete_manifest(
     if not isinstance(max_length, int) or not 1 < max_length < 1_000_000: return False
     labels = {str(label): name for label, name in ID2LABEL.items()}
     if manifest.get("labels") != labels: return False
-    return manifest.get("engine") in _ENGINES and isinstance(manifest.get("precision"), str)
+    return str(manifest.get("engine")) in _ENGINES and isinstance(manifest.get("precision"), str)
 
 def _check_files(
     folder:Path, # an exported folder

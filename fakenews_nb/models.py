@@ -255,7 +255,8 @@ def _check_head(
     folder:Path # the model folder, for the error message
     )->None:
     "Check that the head tells fake from real; `ModelError` if not."
-    architectures = [str(name) for name in config.architectures or ["none stated"]]
+    stated = config.architectures if isinstance(config.architectures, list) else []
+    architectures = [str(name) for name in stated or ["none stated"]]
     classifies = any("SequenceClassification" in name for name in architectures)
     if classifies and config.id2label == ID2LABEL: return
     given = config.id2label if classifies else f"no classification head ({', '.join(architectures)})"

@@ -76,7 +76,8 @@ def prepare(
         splits, steps = prepare_published(articles, seed)
         rules = _BLANKS_ONLY # all that can be done to an article whose label is unknown
         rule_counts = None
-    manifest = {"source": str(source), "origin": articles.attrs["origin"], "protocol": protocol, "seed": seed, **steps}
+    about = {"source": core._shown_name(source), "origin": articles.attrs["shown_origin"]}
+    manifest = {**about, "protocol": protocol, "seed": seed, **steps}
     manifest["reading"] = _as_json(reading)
     manifest["source_sha256"] = {Path(file).name: sha256(file) for file in articles.attrs["files"]}
     manifest["rules"] = [asdict(rule) for rule in rules]

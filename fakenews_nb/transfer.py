@@ -174,7 +174,7 @@ def prepare_training(
     folder = work/f"{Path(name).name}-{clean}-{seed}-{_short_hash(*contents)}"/"data"
     if (folder/_MANIFEST_FILE).is_file(): return folder
     splits, done = prepare_clean(articles, seed, clean)
-    about = {"source": name, "origin": str(articles.attrs.get("origin")), "protocol": "clean", "seed": seed}
+    about = {"source": name, "origin": articles.attrs.get("shown_origin", ""), "protocol": "clean", "seed": seed}
     rules = [asdict(rule) for rule in cleaning_rules(clean)]
     save_prepared(splits, folder, {**about, **done, "rules": rules})
     return folder

@@ -225,3 +225,45 @@ def test_integers_beside_other_numbers_stay_as_they_are(tmp_path):
     assert str(read_table(tmp_path/"news.jsonl").id[0]) == "9007199254740993"
     first = next(open_table(tmp_path/"news.jsonl").batches(2))
     assert str(first.id[0]) == "9007199254740993"
+
+
+# ---- what is shared --------------------------------------------------------------------------------------------------
+
+SHARED_FILES = ("*.html", "manifest.json", "metrics.json", "scores.json", "transfer.*", "model/*", "exported/*")
+
+
+def test_no_path_or_token_in_what_is_shared(here, tmp_path, monkeypatch):
+    "Reports, model cards, manifests and scores name a file without its folder; run.json and checkpoints stay at home."
+    from fakenews_nb.sample import sample_articles
+    monkeypatch.setenv("HF_TOKEN", "hf_not_to_be_seen")
+    home = tmp_path/"alice"
+    home.mkdir()
+    sample_articles(400)[["title", "text", "label"]].to_csv(home/"news.csv", index=False)
+    labels = ("--labels", "0=fake,1=real")
+    commands = [
+        ("prepare", home/"news.csv", *labels, "--out", home/"prepared"),
+        ("train", home/"prepared", *TINY, "--epochs", "1", "--out", home/"run"),
+        ("export", home/"run", "--out", home/"run"/"exported"),
+        ("evaluate", home/"run", home/"news.csv", *labels, "--out", home/"elsewhere"),
+        ("audit", home/"news.csv", *labels, "--out", home/"audit.html"),
+        ("transfer", "--train", home/"news.csv", "--test", "sample", *labels, "--out", home/"transfer")]
+    for command in commands:
+        code, _, message = here(*command)
+        assert code == 0, message
+    found = {file for pattern in SHARED_FILES for file in home.rglob(pattern) if file.is_file()}
+    assert len(found) > 20
+    for file in sorted(found):
+        content = file.read_bytes()
+        for secret in (str(tmp_path), "alice", "hf_not_to_be_seen"): assert secret.encode() not in content, file
+    assert b"news.csv" in (home/"run"/"model"/"README.md").read_bytes()
+
+
+def test_two_files_of_one_name(here, tmp_path):
+    "Their scores could not be told apart."
+    for name in ("a", "b"):
+        (tmp_path/name).mkdir()
+        (tmp_path/name/"news.csv").touch()
+    files = (tmp_path/"a"/"news.csv", tmp_path/"b"/"news.csv")
+    code, _, message = here("transfer", "--train", files[0], "--test", files[1], "--out", tmp_path/"out")
+    assert code == 2
+    assert "two files have the same name" in message

@@ -15,8 +15,8 @@ PREPARED = {
         "validation": ("7fe75c89264eb7a7", "eae19ca5a4a5bbec", "87642e879bdc0419"),
         "test": ("276149ae7228922f", "4fa82338da541748", "5671e47bf6d6b542")},
     ("isot", "clean"): {
-        "train": ("f3e39a823dc065f3", "d6e91acd4c958d42", "19402bf8143bbcc9"),
-        "validation": ("83478ec9a636b7b1", "4411cb6feb2e652f", "7e7e7384aa36d73d"),
+        "train": ("f3e39a823dc065f3", "d6e91acd4c958d42", "c7fcc709b653d443"),
+        "validation": ("83478ec9a636b7b1", "4411cb6feb2e652f", "22b28aa73c27ee15"),
         "test": ("b641190a354dbb43", "b34432f022b925d1", "4d78ee86203dd895")},
     ("isot", "published"): {
         "train": ("b48b2d455053eceb", "d1795b589c7e0239", "15d9ec081044afa1"),
@@ -28,9 +28,9 @@ CLEANED = {
     ("sample", "light"): ("2dba9c4c357cee2e", "8430b80bafa4b84d"),
     ("isot", "light"): ("2b5fe0b78d4e07ac", "6edff6e0e7ca624e"),
     ("sample", "standard"): ("eebf52b10611da48", "9f56c6dc2fb6da4d"),
-    ("isot", "standard"): ("04e8bdba32f79604", "a2fac9d0bf7a9587"),
+    ("isot", "standard"): ("04e8bdba32f79604", "9d83771e11242edc"),
     ("sample", "strict"): ("a5c5c9a922caf02b", "0414c78e785b796b"),
-    ("isot", "strict"): ("250748253ad8ba4e", "6f4d83d918d802f4")}
+    ("isot", "strict"): ("250748253ad8ba4e", "0570c1fbeba81218")}
 
 
 def digest(texts):
