@@ -18,7 +18,7 @@ import ftfy.bad_codecs  # noqa: F401 (the import registers the encoding sloppy-w
 
 from .articles import _choose_columns, _describe_columns, _text_column, article_table
 from .core import COLUMNS, FAKE, REAL, DataError, _LazyModule, _refuse_settings
-from .files import _first_line
+from .files import _damaged_download, _first_line
 from .runtime import notify
 from .sample import _SAMPLE_ORIGIN, sample_articles
 from .tables import _READABLE, _is_table_name, _read_text, read_table
@@ -930,4 +930,7 @@ def _download_from_hub(
     )->str: # the folder of the files
     "Download a data set from the Hugging Face Hub."
     from huggingface_hub import snapshot_download
-    return snapshot_download(handle, repo_type="dataset")
+    snapshot = snapshot_download(handle, repo_type="dataset")
+    damaged = _damaged_download(snapshot)
+    if damaged: raise OSError(f"{damaged.resolve()} is not the file that the Hub stated; delete it")
+    return snapshot

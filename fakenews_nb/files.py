@@ -309,6 +309,25 @@ def sha256(
     "Compute the SHA-256 checksum of a file."
     with open(path, "rb") as file: return hashlib.file_digest(file, "sha256").hexdigest()
 
+# %% ../nbs/01_files.ipynb #3d0cac8c
+def _damaged_download(
+    snapshot:str|Path # a snapshot in the cache of the Hub
+    )->Path|None: # the first file that is not the one that the Hub stated; None if there is none
+    "Compare the files of a download with the hashes that the Hub stated for them."
+    for file in sorted(Path(snapshot).rglob("*")):
+        if not file.is_symlink() or not file.is_file(): continue
+        stated = file.resolve().name
+        if re.fullmatch("[0-9a-f]{64}", stated) and sha256(file) != stated: return file
+        if re.fullmatch("[0-9a-f]{40}", stated) and _git_hash(file) != stated: return file
+    return None
+
+def _git_hash(
+    path:Path # any file
+    )->str: # 40 hexadecimal digits
+    "Compute the hash by which git knows the content of a file."
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
 # %% ../nbs/01_files.ipynb #29d3b7d2
 _CHECKSUMS_FILE = "checksums.json"
 

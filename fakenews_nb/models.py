@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from . import files
 from .baselines import _BASELINE_FILE
 from .core import _MADE_BY, ID2LABEL, LABEL2ID, DataError, ModelError, _LazyType
 from .files import _CHECKSUMS_FILE, _find_damage, changed_folder, new_file, read_json, write_json
@@ -49,8 +50,21 @@ def load_encoder(
     if Path(source).exists() or source.startswith((".", "/")): _check_checksums(_check_model_folder(source))
     set_seed(seed)
     try:
-        with _quiet_transformers(): return _load_with_two_outputs(source)
+        with _quiet_transformers(): loaded = _load_with_two_outputs(source)
     except Exception as error: raise _encoder_error(source, error) from error # an odd config.json may raise any
+    if not Path(source).exists(): _check_download(source)
+    return loaded
+
+def _check_download(
+    source:str # a Hub id
+    )->None:
+    "Check that the files in the cache are those that the Hub stated; `ModelError` names the first that is not."
+    from huggingface_hub import try_to_load_from_cache
+    found = try_to_load_from_cache(source, "config.json")
+    damaged = files._damaged_download(Path(found).parent) if isinstance(found, str) else None
+    if damaged is None: return
+    raise ModelError("the file is not the one that the Hub stated: it was changed or cut short", where=damaged,
+        fix=f"delete {damaged.resolve()}, and download the model again")
 
 # %% ../nbs/17_models.ipynb #bd06aa89
 def _load_with_two_outputs(

@@ -299,7 +299,7 @@ def _kind_of_zip(
     )->str: # an archive, or what an office program stores as one
     "Recognize an Excel workbook, which is a zip archive."
     try: names = zipfile.ZipFile(io.BytesIO(raw)).namelist()
-    except (OSError, ValueError, zipfile.BadZipFile): return _ZIP
+    except Exception: return _ZIP # a damaged archive can end in an exception of any kind
     if "xl/workbook.xml" in names: return _EXCEL
     if "xl/workbook.bin" in names: return "a binary Excel workbook (.xlsb)"
     if "word/document.xml" in names: return "a Word document"

@@ -16,7 +16,7 @@ from fakenews_nb.articles import article_table
 from fakenews_nb.cleaning import clean_articles
 from fakenews_nb.core import DataError, FakeNewsError, ModelError
 from fakenews_nb.detector import Detector
-from fakenews_nb.files import _write_checksums
+from fakenews_nb.files import _git_hash, _write_checksums, sha256
 from fakenews_nb.splits import load_prepared
 from fakenews_nb.streams import open_table
 from fakenews_nb.tables import read_table
@@ -169,6 +169,33 @@ def test_an_odd_config(folders, tmp_path, change, words):
     _write_checksums(copy)
     with pytest.raises(ModelError, match=words): read_folder("model", copy)
     assert not (tmp_path/"executed").exists()
+
+
+def stand_in_cache(model, cache):
+    "A cache as the Hub's own program writes it, with the hashes that the Hub would state as the names of the files."
+    repository = cache/"models--anna--encoder"
+    snapshot = repository/"snapshots"/"0123456789012345678901234567890123456789"
+    for folder in (snapshot, repository/"refs", repository/"blobs"): folder.mkdir(parents=True)
+    (repository/"refs"/"main").write_text(snapshot.name)
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        stated = sha256(model/name) if name == "model.safetensors" else _git_hash(model/name)
+        shutil.copy(model/name, repository/"blobs"/stated)
+        (snapshot/name).symlink_to(repository/"blobs"/stated)
+    return repository/"blobs"/sha256(model/"model.safetensors")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the cache holds copies where there are no links")
+def test_a_download_is_what_the_hub_stated(run_folder, prepared, tmp_path, monkeypatch):
+    weights = stand_in_cache(run_folder/"model", tmp_path/"cache")
+    monkeypatch.setitem(ONE_THREAD, "HF_HUB_CACHE", str(tmp_path/"cache"))
+    command = ("train", prepared, "--model", "anna/encoder", "--limit", "20", "--epochs", "1", "--max-length", "64")
+    fakenews(*command, "--out", tmp_path/"run")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    _, message = fakenews(*command, "--out", tmp_path/"other", code=2)
+    assert "not the one that the Hub stated" in message
+    assert weights.name in message
 
 
 def test_text_in_figures_is_no_formula(tmp_path):
