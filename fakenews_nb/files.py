@@ -384,7 +384,7 @@ def changed_folder(
         with _catch_write_errors(path):
             if is_in_place: shutil.copytree(path, copy, dirs_exist_ok=True)
             yield copy
-            if (copy/_CHECKSUMS_FILE).is_file(): _write_checksums(copy)
+            if is_in_place or (copy/_CHECKSUMS_FILE).is_file(): _write_checksums(copy)
             if is_in_place: _move_folder(copy, path)
     finally:
         if is_in_place: shutil.rmtree(copy, ignore_errors=True)

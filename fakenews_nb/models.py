@@ -19,7 +19,7 @@ from .core import _MADE_BY, ID2LABEL, LABEL2ID, DataError, ModelError, _LazyType
 from .files import _CHECKSUMS_FILE, _find_damage, changed_folder, new_file, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels
 from .runtime import notify, set_seed, this_machine
-from .tokenization import _micro_batches, _pack, train_tokenizer
+from .tokenization import _PIPELINE_FILE, _micro_batches, _pack, train_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -221,14 +221,19 @@ def _positions(
     positions = getattr(model.config, "max_position_embeddings", None) or 512
     return positions - _first_position_id(model)
 
+_ENSEMBLE_FILE = "ensemble.json"
+
 def _check_checksums(
     folder:Path # a model folder
     )->None:
-    "Compare a folder with its checksums, if it has any; `ModelError` names the damaged file."
-    if not (folder/_CHECKSUMS_FILE).is_file(): return # not from this package
+    "Compare a folder with its checksums, which each folder of ours has; `ModelError` names the damaged file."
+    fix = "copy the folder again from where it came from, or train again"
+    if not (folder/_CHECKSUMS_FILE).is_file():
+        ours = [name for name in (_PIPELINE_FILE, _BASELINE_FILE, _ENSEMBLE_FILE) if (folder/name).is_file()]
+        if not ours: return # not from this package
+        raise ModelError(f"the model folder is damaged: {_CHECKSUMS_FILE} is missing", where=folder, fix=fix)
     damage = _find_damage(folder)
-    if damage: raise ModelError(f"the model folder is damaged: {damage}", where=folder,
-        fix="copy the folder again from where it came from, or train again")
+    if damage: raise ModelError(f"the model folder is damaged: {damage}", where=folder, fix=fix)
 
 # %% ../nbs/17_models.ipynb #cbfdc39d
 def load_classifier(
@@ -286,7 +291,6 @@ def _resolve_model_folder(
     is_run = any((folder/"model"/name).is_file() for name in _SETTINGS_FILES)
     return folder/"model" if is_run else folder
 
-_ENSEMBLE_FILE = "ensemble.json"
 _SETTINGS_FILES = ("config.json", _BASELINE_FILE, _ENSEMBLE_FILE) # one of these is in each model folder
 
 # %% ../nbs/17_models.ipynb #a7d61e54
