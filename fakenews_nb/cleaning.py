@@ -71,6 +71,7 @@ class Rule:
 
 # %% ../nbs/10_cleaning.ipynb #c6ea62ad
 _FIX_ENCODING = "ftfy.fix_encoding"
+_LONGEST_ARTICLE = 200_000 # characters
 _FOLD_CASE = "str.lower"
 _SUSPICIOUS = re.compile("[^\x00-\x7f\u2018\u2019\u201c\u201d\u2013\u2014\u2026]") # ASCII and ‘’“”–—… are not
 
@@ -78,7 +79,8 @@ def _fix_encoding(
     text:str # any text
     )->str: # the text as it was meant
     "Repair a text that was decoded with the wrong encoding, if it has characters that may come from this."
-    return ftfy.fix_encoding(text) if _SUSPICIOUS.search(text) else text
+    is_article = len(text) <= _LONGEST_ARTICLE
+    return ftfy.fix_encoding(text) if is_article and _SUSPICIOUS.search(text) else text
 
 _FUNCTIONS: dict[str, Callable[[str], str]] = {_FIX_ENCODING: _fix_encoding, _FOLD_CASE: str.lower}
 

@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .articles import _is_plain
 from .core import _MADE_BY, DataError, ModelError, OutputError, _LazyModule, _LazyType
 from .detector import Detector, Verdict
-from .files import _catch_write_errors, _first_line
+from .files import _catch_write_errors, _first_line, output_lock
 from .runtime import _cpu_count, notify
 from .scoring import _PREFIX, _article_columns, _free_name, _versions
 
@@ -60,13 +60,15 @@ def predict_folder(
     given, wanted = _Folder.open(source), _Folder.open(out)
     names = _find_columns(given, id_column, columns)
     job = _Job(id_column, names, threshold, error_rate)
-    _claim(wanted, given, job, detector)
-    rows = given.rows()
-    _check_ids(given, id_column, "the source")
-    with _cluster(address): _run(job, _pack(detector), given, wanted)
-    _check_result(given, wanted, id_column)
-    wanted.write_json(_JOB_FILE, wanted.read_json(_JOB_FILE) | {"finished": True})
-    wanted.delete(_CHECKPOINT)
+    lock = nullcontext() if "://" in out else output_lock(out) # an object store has no locks
+    with lock:
+        _claim(wanted, given, job, detector)
+        rows = given.rows()
+        _check_ids(given, id_column, "the source")
+        with _cluster(address): _run(job, _pack(detector), given, wanted)
+        _check_result(given, wanted, id_column)
+        wanted.write_json(_JOB_FILE, wanted.read_json(_JOB_FILE) | {"finished": True})
+        wanted.delete(_CHECKPOINT)
     return rows
 
 def _check_ray()->None:

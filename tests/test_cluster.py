@@ -94,6 +94,8 @@ def test_a_killed_worker_loses_and_doubles_no_row(exported, source, tmp_path):
     out = tmp_path/"out"
     job = start(exported, source, out)
     wait_for_rows(job, out)
+    _, message = fakenews(*arguments(exported, source, out), code=2)
+    assert f"another process is writing here (process id {job.pid})" in message
     workers = [process for process, command in processes(job).items() if command.startswith(b"ray::MapWorker")]
     assert workers, "no worker was found"
     os.kill(workers[0], signal.SIGKILL)
