@@ -6,7 +6,8 @@ a traceback, a use of more than five seconds (a minute for a command, which may 
 takes more than a second for a million characters,
 a message of more than 2,000 characters, an answer of the server that is neither a verdict nor a message, a text that
 changes when it is cleaned again or when its label is another, and rows that two readers of tables read differently.
-Growth is what the process has more in memory at the end of a target than after its first tenth.
+The memory of the process is noted after each tenth of a target's inputs; growth is that of the second half, because
+libraries are loaded when they are first needed.
 Writes results/fuzz.json. Needs a system with SIGALRM, and Linux for the growth.
 
     python benchmarks/fuzz.py
@@ -452,15 +453,17 @@ class Trials:
     def run(self, n_inputs):
         "Try some inputs; gives a row of the table of results."
         begin = time.perf_counter()
-        after_first_tenth = None
+        memory = []
         number = 0
         while self.counts.total() < n_inputs:
-            self.run_chunk(min(CHUNK, n_inputs - self.counts.total()), self.first_seed + number)
+            chunk = max(1, min(CHUNK, n_inputs//10, n_inputs - self.counts.total()))
+            self.run_chunk(chunk, self.first_seed + number)
             number += 1
-            if after_first_tenth is None and self.counts.total() >= n_inputs/10: after_first_tenth = memory_megabytes()
-        growth = memory_megabytes() - after_first_tenth
+            if self.counts.total() >= n_inputs*(len(memory) + 1)/10: memory.append(memory_megabytes())
+        growth = memory[-1] - memory[len(memory)//2]
         return {"target": self.target.name, "inputs": self.counts.total(), "outcomes": dict(self.counts),
-            "longest_seconds": self.longest, "growth_megabytes": growth, "seconds": time.perf_counter() - begin}
+            "longest_seconds": self.longest, "memory_megabytes": memory, "growth_megabytes": growth,
+            "seconds": time.perf_counter() - begin}
 
     def run_chunk(self, n_inputs, number):
         "Try the inputs that a seed draws."
