@@ -64,6 +64,7 @@ COMMAND_SECONDS = 60 # the same for a command, which may train, export or compar
 LONG = 1_000_000 # characters of a long text, which is to be cleaned within a second
 LONGEST_MESSAGE = 2_000 # characters
 CHUNK = 500 # inputs that Hypothesis draws at a time; it remembers them until then
+LEAST_CHUNK = 25 # the first inputs of each chunk are simple ones
 FAULTS = ("traceback", "hang", "slow", "long message", "changes when cleaned again", "depends on the label",
     "readers differ", "server error", "exit code")
 
@@ -456,7 +457,7 @@ class Trials:
         memory = []
         number = 0
         while self.counts.total() < n_inputs:
-            chunk = max(1, min(CHUNK, n_inputs//10, n_inputs - self.counts.total()))
+            chunk = min(CHUNK, max(LEAST_CHUNK, n_inputs//10), n_inputs - self.counts.total())
             self.run_chunk(chunk, self.first_seed + number)
             number += 1
             if self.counts.total() >= n_inputs*(len(memory) + 1)/10: memory.append(memory_megabytes())
