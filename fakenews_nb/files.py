@@ -58,15 +58,27 @@ def _output_name(
     return match[1] if match else ""
 
 # %% ../nbs/01_files.ipynb #e8916079
-_WRITE_FAILURES = ( # phrases from the messages of libraries that do not raise an OSError
-    "No space left", "File too large", "quota exceeded", "failed writing file", "unexpected pos",
-)
+_CUT_SHORT = "no space left, or a limit on the size of files"
+_WRITE_FAILURES = { # phrase from the message of a library that does not raise an OSError -> what it means
+    "No space left": "no space left on the device",
+    "File too large": "the file is larger than the system allows",
+    "quota exceeded": "the quota of the disk is exceeded",
+    "failed writing file": _CUT_SHORT,
+    "unexpected pos": _CUT_SHORT, # by PyTorch
+}
 
 def _is_write_error(
     error:Exception # raised while writing
     )->bool: # True if the disk or the operating system is the cause; False if it is a bug
     "Tell whether the system refused to write."
-    return isinstance(error, OSError) or any(failure in str(error) for failure in _WRITE_FAILURES)
+    return isinstance(error, OSError) or bool(_write_failure(error))
+
+def _write_failure(
+    error:Exception # raised while writing
+    )->str: # what its message means; empty if it does not mean a failure to write
+    "Say in plain words what a library reports in its own."
+    message = str(error)
+    return next((meaning for phrase, meaning in _WRITE_FAILURES.items() if phrase in message), "")
 
 def _first_line(
     error:Exception # any error
@@ -84,7 +96,7 @@ def _catch_write_errors(
     except FakeNewsError: raise
     except Exception as error:
         if not _is_write_error(error): raise
-        reason = getattr(error, "strerror", None) or _first_line(error)
+        reason = getattr(error, "strerror", None) or _write_failure(error) or _first_line(error)
         fix = "free some space or choose another place with --out; existing files are unchanged"
         raise OutputError(f"could not write: {reason}", where=path, fix=fix) from error
 

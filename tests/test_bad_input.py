@@ -142,7 +142,8 @@ def bad_models(run_folder, tmp_path):
     "Copies of a model folder, each damaged in one way, and the words of the message."
     names = ("pickled", "cut", "head", "encoder")
     folders = {name: shutil.copytree(run_folder/"model", tmp_path/name) for name in names}
-    for folder in folders.values(): (folder/"checksums.json").unlink() # as if they came from elsewhere
+    for folder in folders.values(): # as if they came from elsewhere
+        for name in ("checksums.json", "text_pipeline.json"): (folder/name).unlink()
     (folders["pickled"]/"model.safetensors").rename(folders["pickled"]/"pytorch_model.bin")
     weights = folders["cut"]/"model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
