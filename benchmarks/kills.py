@@ -9,7 +9,7 @@ PyTorch and safetensors write their files without it, so that only random kills 
 Writes results/kills.json. Needs Linux.
 
     python benchmarks/kills.py
-    python benchmarks/kills.py --every 40 --random 0
+    python benchmarks/kills.py --at /run/.run.json /run/.model --random 0
 """
 import argparse
 import contextlib
@@ -190,7 +190,13 @@ def damages():
     }
 
 
-def run_trials(every, n_random, seed):
+def chosen_operations(operations, every, words):
+    "The numbers of the operations before which a training is killed."
+    if not words: return range(0, len(operations), every)
+    return [next(number for number, name in enumerate(operations) if word in name) for word in words]
+
+
+def run_trials(every, words, n_random, seed):
     "All trials; gives the results, and the file operations of an unbroken run."
     work = os.getcwd()
     finish(start(["prepare", "sample", "--out", "prepared"], "prepare.log"))
@@ -210,7 +216,7 @@ def run_trials(every, n_random, seed):
     ctrl_c = kill_at_operation(work, operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{LAST}"),
         signal.SIGINT)
     note("Ctrl-C", "past the best epoch", trial(ctrl_c, expected, exit_code=REFUSED))
-    for number in range(0, len(operations), every):
+    for number in chosen_operations(operations, every, words):
         outcome = trial(kill_at_operation(work, number), expected)
         note("operation", operations[number].replace(work, ""), outcome)
     rng = random.Random(seed)
@@ -223,6 +229,7 @@ def run_trials(every, n_random, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="kill before every n-th file operation")
+    parser.add_argument("--at", nargs="+", metavar="WORD", help="kill before the first operation with this word")
     parser.add_argument("--random", type=int, default=100, help="kills at random moments")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"kills.json")
@@ -231,7 +238,7 @@ def main():
     about = {"machine": asdict(this_machine()), "versions": versions()}
     load_libraries()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        results, operations = run_trials(args.every, args.random, args.seed)
+        results, operations = run_trials(args.every, args.at, args.random, args.seed)
     counts = {}
     for result in results:
         of_kind = counts.setdefault(result["kind"], {})

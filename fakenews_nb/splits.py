@@ -849,6 +849,9 @@ def _read_manifest(
     for field, kind in {"sha256": dict, "counts": dict, "rules": list}.items():
         if not isinstance(manifest.get(field), kind):
             raise DataError(f"the manifest has no {field}", where=folder/_MANIFEST_FILE, fix=fix)
+    try: tuple(cleaning.Rule(**rule) for rule in manifest["rules"])
+    except (TypeError, DataError):
+        raise DataError("the manifest has a damaged rule", where=folder/_MANIFEST_FILE, fix=fix) from None
     for name in SPLITS:
         file = folder/f"{name}.parquet"
         if not file.is_file(): raise DataError(f"the {name} split is missing", where=file, fix=fix)

@@ -17,7 +17,7 @@ from fakenews_nb.cleaning import clean_articles
 from fakenews_nb.core import DataError, FakeNewsError, ModelError
 from fakenews_nb.detector import Detector
 from fakenews_nb.files import _git_hash, _write_checksums, sha256
-from fakenews_nb.splits import load_prepared
+from fakenews_nb.splits import _manifest_checksum, load_prepared
 from fakenews_nb.streams import open_table
 from fakenews_nb.tables import read_table
 
@@ -28,9 +28,10 @@ TEXT = "The council met on Monday. They lie to you!"
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and forks")
 def test_killed_trainings_end_in_the_same_files(tmp_path):
-    "Some of the kills of the benchmark, and all of its damages."
+    "Kills as run.json is written and after early stopping, Ctrl-C past the best epoch, and all damages."
     out = tmp_path/"kills.json"
-    command = [sys.executable, str(BENCHMARKS/"kills.py"), "--every", "85", "--random", "0", "--out", str(out)]
+    kills = ["--at", "/run/.run.json", "/run/.model", "--random", "0"]
+    command = [sys.executable, str(BENCHMARKS/"kills.py"), *kills, "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     outcomes = {trial["outcome"] for trial in json.loads(out.read_text())["trials"]}
@@ -167,6 +168,28 @@ def test_an_odd_config(folders, tmp_path, change, words):
     _write_checksums(copy)
     with pytest.raises(ModelError, match=words): read_folder("model", copy)
     assert not (tmp_path/"executed").exists()
+
+
+def test_weights_that_are_no_numbers(folders, tmp_path):
+    "A diverged training must not answer."
+    from safetensors.torch import load_file, save_file
+    copy = shutil.copytree(folders["model"], tmp_path/"copy")
+    weights = load_file(copy/"model.safetensors")
+    weights["classifier.weight"].fill_(float("nan"))
+    save_file(weights, copy/"model.safetensors", metadata={"format": "pt"})
+    _write_checksums(copy)
+    with pytest.raises(ModelError, match="not finite"): read_folder("model", copy)
+
+
+@pytest.mark.parametrize("change", [{"sha256": None}, {"rules": None}, {"counts": None}, {"rules": [{"name": 7}]}])
+def test_an_odd_manifest(prepared, tmp_path, change):
+    copy = shutil.copytree(prepared, tmp_path/"copy")
+    manifest = json.loads((copy/"manifest.json").read_text()) | change
+    signed = manifest | {"manifest_sha256": _manifest_checksum(manifest)} # as whoever changes it can
+    (copy/"manifest.json").write_text(json.dumps(signed))
+    with pytest.raises(FakeNewsError): load_prepared(copy)
+    (copy/"manifest.json").write_text("[]")
+    with pytest.raises(FakeNewsError): load_prepared(copy)
 
 
 def stand_in_cache(model, cache):
