@@ -1,8 +1,9 @@
 """A long session on a machine that is not idle: memory when cells run again, and threads beside other programs.
 
 - Memory: a process trains, evaluates and predicts again and again, as a notebook does whose cells run again.
-- Threads: a training with one thread and with the default number, on an idle machine and beside as many busy
-  processes as there are processors. All ways in turn; the medians of some rounds.
+- Threads: a training with one thread, with the default number, and with the default number that wait for each other as
+  PyTorch's do by themselves; on an idle machine, and beside as many busy processes as there are processors. All ways
+  in turn; the medians of some rounds.
 
 Writes results/long_sessions.json. Needs Linux.
 
@@ -32,7 +33,6 @@ from fakenews_nb.splits import prepare
 RESULTS = Path(__file__).parent/"results"/"long_sessions.json"
 FAKENEWS = Path(sys.executable).parent/"fakenews"
 RERUNS = 12
-ROUNDS = 3
 TRAINING = ("--limit", "160", "--epochs", "1", "--lr", "5e-4", "--max-length", "128", "--precision", "fp32")
 
 
@@ -62,34 +62,36 @@ def be_busy():
     while True: sum(range(1_000_000))
 
 
-def seconds_of(prepared, model, out, threads):
-    "How long a training takes, as the run itself states it; threads: None leaves the default."
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    if threads: environment["OMP_NUM_THREADS"] = str(threads)
+WAYS = {"default": {}, "1": {"OMP_NUM_THREADS": "1"}, "as PyTorch waits": {"GOMP_SPINCOUNT": "300000"}}
+
+
+def seconds_of(prepared, model, out, way):
+    "How long a training takes, as the run itself states it."
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | WAYS[way]
     words = [FAKENEWS, "train", prepared, "--model", model, *TRAINING, "--out", out, "--overwrite"]
     done = subprocess.run([str(word) for word in words], env=environment, capture_output=True, text=True)
     if done.returncode: sys.exit(done.stderr)
     return json.loads((out/"metrics.json").read_text())["train_seconds"]
 
 
-def compare_threads(prepared, model, out):
+def compare_threads(prepared, model, out, rounds):
     "Medians of the seconds of a training, by what else the machine does and by the number of threads."
     n_busy = os.cpu_count() or 1
-    seconds = {(busy, threads): [] for busy in (0, n_busy) for threads in ("default", 1)}
-    for _ in range(ROUNDS):
-        for (busy, threads), taken in seconds.items():
+    seconds = {(busy, way): [] for busy in (0, n_busy) for way in WAYS}
+    for _ in range(rounds):
+        for (busy, way), taken in seconds.items():
             others = [multiprocessing.Process(target=be_busy, daemon=True) for _ in range(busy)]
             for other in others: other.start()
-            taken.append(seconds_of(prepared, model, out, None if threads == "default" else threads))
+            taken.append(seconds_of(prepared, model, out, way))
             for other in others: other.terminate()
-            print(busy, threads, f"{taken[-1]:.1f} s", flush=True)
-    rows = [{"busy_processes": busy, "threads": threads, "seconds": float(np.median(taken)), "rounds": len(taken)}
-        for (busy, threads), taken in seconds.items()]
-    return rows
+            print(busy, way, f"{taken[-1]:.1f} s", flush=True)
+    return [{"busy_processes": busy, "threads": way, "seconds": float(np.median(taken)), "rounds": len(taken)}
+        for (busy, way), taken in seconds.items()]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="trainings of each way")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     about = {"machine": asdict(this_machine()), "versions": versions()}
@@ -97,7 +99,7 @@ def main():
         work = Path(folder)
         prepare("sample", work/"prepared")
         model = make_model(work/"encoder", work/"prepared")
-        threads = compare_threads(work/"prepared", model, work/"run")
+        threads = compare_threads(work/"prepared", model, work/"run", args.rounds)
         begin = time.perf_counter()
         memory = rerun(work/"prepared", work/"rerun")
         seconds = time.perf_counter() - begin

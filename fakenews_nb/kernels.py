@@ -97,12 +97,14 @@ def _encoder_layers(
 # %% ../nbs/16_kernels.ipynb #66e7e256
 _CACHE_VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 _CACHED_SHAPES = "64" # the libraries' default is 1,024
+_WAITING_ROUNDS = "1000" # what GNU's library takes itself if there are more threads than processors; else 300,000
 
 def tune_process(
     keep_freed_memory:bool=True # also let malloc keep up to a gigabyte of freed memory
     )->None:
-    "Set the process-wide memory options that suit packed batches on a CPU; call it before torch computes anything."
+    "Set the process-wide options that suit packed batches on a CPU; call it before torch is imported."
     for name in _CACHE_VARIABLES: os.environ.setdefault(name, _CACHED_SHAPES)
+    if "OMP_WAIT_POLICY" not in os.environ: os.environ.setdefault("GOMP_SPINCOUNT", _WAITING_ROUNDS)
     if keep_freed_memory: _keep_freed_memory()
 
 @cache

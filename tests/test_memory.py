@@ -9,8 +9,9 @@ CACHE_VARIABLES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
 def run_python(program, *args, **variables):
-    "Run a program in a fresh process on one thread, without cache variables but those given; returns what it printed."
-    env = {name: value for name, value in os.environ.items() if name not in CACHE_VARIABLES}
+    "Run a program in a fresh process on one thread, without tuned variables but those given; returns what it printed."
+    tuned = (*CACHE_VARIABLES, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    env = {name: value for name, value in os.environ.items() if name not in tuned}
     env |= {"OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-c", program, *args]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
@@ -85,12 +86,14 @@ from fakenews_nb.kernels import _keep_freed_memory, tune_process
 tune_process(keep_freed_memory=len(sys.argv) > 1)
 print(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"], os.environ["LRU_CACHE_CAPACITY"])
 print(_keep_freed_memory.cache_info().misses)
+print(os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
 def test_tuning_on_request():
-    assert run_python(TUNED, "keep").split("\n")[:2] == ["64 64", "1"]
-    assert run_python(TUNED).split("\n")[:2] == ["64 64", "0"]
+    assert run_python(TUNED, "keep").split("\n")[:3] == ["64 64", "1", "1000"]
+    assert run_python(TUNED).split("\n")[:3] == ["64 64", "0", "1000"]
+    assert run_python(TUNED, OMP_WAIT_POLICY="ACTIVE").split("\n")[2] == "None", "how threads wait was chosen"
 
 
 MANY_TEXTS = """
