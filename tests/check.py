@@ -121,7 +121,7 @@ def pytests():
     "The tests in other processes; each one is counted."
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder)/"report.xml"
-        abreast = ("-n", ABREAST, "--dist", "loadfile") # a file's tests share what they train
+        abreast = ("-n", ABREAST, "--dist", "loadfile", "--no-loadscope-reorder") # a file's tests share what they train
         options = ("-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", *abreast)
         try: output = call("pytest", *options, "tests")
         except AssertionError as error:

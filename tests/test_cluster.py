@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, ONE_THREAD, fakenews
 
+from fakenews_nb.files import output_lock
+
 pytest.importorskip("ray")
 FILES = 12
 ROWS = 200 # per file
@@ -94,8 +96,6 @@ def test_a_killed_worker_loses_and_doubles_no_row(exported, source, tmp_path):
     out = tmp_path/"out"
     job = start(exported, source, out)
     wait_for_rows(job, out)
-    _, message = fakenews(*arguments(exported, source, out), code=2)
-    assert f"another process is writing here (process id {job.pid})" in message
     workers = [process for process, command in processes(job).items() if command.startswith(b"ray::MapWorker")]
     assert workers, "no worker was found"
     os.kill(workers[0], signal.SIGKILL)
@@ -106,6 +106,11 @@ def test_a_killed_worker_loses_and_doubles_no_row(exported, source, tmp_path):
     assert not (out/"_checkpoint").exists()
     _, messages = fakenews(*arguments(exported, source, out), code=2)
     assert "finished prediction" in messages
+
+
+def test_a_second_job_is_refused(exported, source, tmp_path):
+    with output_lock(tmp_path/"out"): _, message = fakenews(*arguments(exported, source, tmp_path/"out"), code=2)
+    assert f"another process is writing here (process id {os.getpid()})" in message
 
 
 def test_a_killed_job_goes_on(exported, source, tmp_path):

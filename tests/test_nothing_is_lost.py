@@ -1,12 +1,10 @@
-"Kills, damaged folders, hostile inputs, two processes: the result is the same, or there is a message."
+"Damaged folders, hostile inputs, two processes: the result is the same, or there is a message."
 import gzip
 import json
 import os
 import shutil
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,21 +19,8 @@ from fakenews_nb.splits import _manifest_checksum, load_prepared
 from fakenews_nb.streams import open_table
 from fakenews_nb.tables import read_table
 
-BENCHMARKS = Path(__file__).parent.parent/"benchmarks"
 TINY = ("--model", "tiny", "--lr", "2e-3", "--max-length", "64", "--batch-size", "16")
 TEXT = "The council met on Monday. They lie to you!"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and forks")
-def test_killed_trainings_end_in_the_same_files(tmp_path):
-    "Kills as run.json is written and after early stopping, Ctrl-C past the best epoch, and all damages."
-    out = tmp_path/"kills.json"
-    kills = ["--at", "/run/.run.json", "/run/.model", "--random", "0"]
-    command = [sys.executable, str(BENCHMARKS/"kills.py"), *kills, "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    outcomes = {trial["outcome"] for trial in json.loads(out.read_text())["trials"]}
-    assert outcomes == {"equal"}
 
 
 # ---- two at once -----------------------------------------------------------------------------------------------------
@@ -60,32 +45,6 @@ def test_a_second_process_is_refused(prepared, tmp_path):
     _, message = fakenews("train", prepared, *TINY, "--epochs", "1", "--limit", "60", "--out", out, "--overwrite")
     assert "report:" in message, "the lock of a killed process is taken over"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first.txt", "run"]
-
-
-def descendants(process):
-    "Process ids of the children of a process, and of theirs."
-    children = [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    return children + [other for child in children for other in descendants(child)]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_killed_rank_ends_in_one_message(prepared, tmp_path):
-    out = tmp_path/"run"
-    command = [COMMAND, "train", prepared, *TINY, "--epochs", "40", "--processes", "2", "--out", out]
-    with open(tmp_path/"log.txt", "w") as log:
-        running = subprocess.Popen(list(map(str, command)), stderr=log, stdout=log, env=ONE_THREAD)
-    deadline = time.monotonic() + 240
-    while not list(out.glob("checkpoints/checkpoint-*/checksums.json")):
-        assert running.poll() is None, (tmp_path/"log.txt").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(.05)
-    ranks = [pid for pid in descendants(running.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(ranks[-1], 9)
-    assert running.wait(timeout=60) == 2
-    message = (tmp_path/"log.txt").read_text()
-    assert "one of the processes was killed" in message
-    assert "--resume" in message
-    assert "Traceback" not in message
 
 
 # ---- damaged folders -------------------------------------------------------------------------------------------------
@@ -231,17 +190,6 @@ def test_text_in_figures_is_no_formula(tmp_path):
 
 
 # ---- hostile inputs --------------------------------------------------------------------------------------------------
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and needs SIGALRM")
-def test_random_inputs_end_in_a_result_or_a_message(tmp_path):
-    "A few of the inputs of the benchmark, of all kinds."
-    command = [sys.executable, str(BENCHMARKS/"fuzz.py"), "--inputs", "500", "--out", str(tmp_path/"fuzz.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    targets = json.loads((tmp_path/"fuzz.json").read_text())["targets"]
-    assert sum(target["inputs"] for target in targets) >= 490
-    assert sum(target["outcomes"].get("used", 0) for target in targets) > 50
-
 
 @pytest.mark.parametrize("texts, titles", [(None, None), (3, None), (b"bytes", None), (["A text."], 7)])
 def test_a_prediction_of_nothing_that_is_a_text(exported, texts, titles):
