@@ -196,7 +196,7 @@ def chosen_operations(operations, every, words):
     return [next(number for number, name in enumerate(operations) if word in name) for word in words]
 
 
-def run_trials(every, words, n_random, seed):
+def run_trials(every, words, left_out, n_random, seed):
     "All trials; gives the results, and the file operations of an unbroken run."
     work = os.getcwd()
     finish(start(["prepare", "sample", "--out", "prepared"], "prepare.log"))
@@ -212,7 +212,7 @@ def run_trials(every, words, n_random, seed):
         print(f"{kind}: {at}: {outcome}", flush=True)
     interrupted = operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{INTERRUPTED}")
     for name, damage in damages().items():
-        note("damage", name, trial(kill_at_operation(work, interrupted), expected, damage=damage))
+        if name not in left_out: note("damage", name, trial(kill_at_operation(work, interrupted), expected, damage=damage))
     ctrl_c = kill_at_operation(work, operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{LAST}"),
         signal.SIGINT)
     note("Ctrl-C", "past the best epoch", trial(ctrl_c, expected, exit_code=REFUSED))
@@ -230,6 +230,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="kill before every n-th file operation")
     parser.add_argument("--at", nargs="+", metavar="WORD", help="kill before the first operation with this word")
+    parser.add_argument("--without", nargs="+", default=(), metavar="DAMAGE", help="damages to leave out")
     parser.add_argument("--random", type=int, default=100, help="kills at random moments")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent/"results"/"kills.json")
@@ -238,7 +239,7 @@ def main():
     about = {"machine": asdict(this_machine()), "versions": versions()}
     load_libraries()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        results, operations = run_trials(args.every, args.at, args.random, args.seed)
+        results, operations = run_trials(args.every, args.at, args.without, args.random, args.seed)
     counts = {}
     for result in results:
         of_kind = counts.setdefault(result["kind"], {})

@@ -15,9 +15,10 @@ TINY = ("--model", "tiny", "--lr", "2e-3", "--max-length", "64", "--batch-size",
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and forks")
 def test_killed_trainings_end_in_the_same_files(tmp_path):
-    "Kills as run.json is written and after early stopping, Ctrl-C past the best epoch, and all damages."
+    "Kills as run.json is written and after early stopping, Ctrl-C past the best epoch, and most damages."
     out = tmp_path/"kills.json"
     kills = ["--at", "/run/.run.json", "/run/.model", "--random", "0"]
+    kills += ["--without", "no scheduler", "no random state", "no checksums"] # as no optimizer
     command = [sys.executable, str(BENCHMARKS/"kills.py"), *kills, "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
