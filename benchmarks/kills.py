@@ -212,7 +212,8 @@ def run_trials(every, words, left_out, n_random, seed):
         print(f"{kind}: {at}: {outcome}", flush=True)
     interrupted = operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{INTERRUPTED}")
     for name, damage in damages().items():
-        if name not in left_out: note("damage", name, trial(kill_at_operation(work, interrupted), expected, damage=damage))
+        if name in left_out: continue
+        note("damage", name, trial(kill_at_operation(work, interrupted), expected, damage=damage))
     ctrl_c = kill_at_operation(work, operations.index(f"os.mkdir {work}/run/checkpoints/checkpoint-{LAST}"),
         signal.SIGINT)
     note("Ctrl-C", "past the best epoch", trial(ctrl_c, expected, exit_code=REFUSED))
