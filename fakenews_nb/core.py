@@ -5,6 +5,7 @@
 # %% ../nbs/00_core.ipynb #f1d0bc70
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from numbers import Real
@@ -51,7 +52,7 @@ def _shown_name(
     )->str: # the same without folders
     "The name of a source or a model in files that are meant to be shared."
     name = str(source)
-    if _is_path(name): return Path(name).resolve().name
+    if _is_path(name): return os.path.basename(os.path.abspath(name)) # of a link, its own name; of ".", the folder's
     parts = [Path(part).name if _is_path(part) else part for part in name.split("+")]
     return "+".join(parts)
 
