@@ -44,8 +44,8 @@ else:
     Axes = _LazyType("matplotlib.axes", "Axes")
 
 # %% auto #0
-__all__ = ['PERTURBATIONS', 'finish_run', 'error_report', 'ErrorReport', 'misclassified', 'least_confident', 'plot_slices',
-           'nearest_articles', 'label_issues', 'perturbation_table']
+__all__ = ['finish_run', 'error_report', 'ErrorReport', 'misclassified', 'least_confident', 'plot_slices', 'nearest_articles',
+           'label_issues', 'perturbation_table']
 
 # %% ../nbs/26_error_analysis.ipynb #61ff5d51
 def finish_run(
@@ -539,10 +539,10 @@ def perturbation_table(
     predict_articles:Callable[[pd.DataFrame], Predictions], # takes an article table, returns its predictions
     articles:pd.DataFrame # the article table, at least one article
     )->pd.DataFrame: # index perturbation; changed, flips, flip_rate, low and high (Wilson, 95 %), to_fake, to_real
-    "Count the predictions that each of `PERTURBATIONS` flips, the highest flip rate first."
+    "Count the predictions that each of `_PERTURBATIONS` flips, the highest flip rate first."
     before = predict_articles(articles).predicted
     rows = []
-    for name in PERTURBATIONS:
+    for name in _PERTURBATIONS:
         perturbed = _perturb(articles, name)
         changed = _changed_rows(articles, perturbed)
         flips = np.zeros(len(articles), dtype=int)
@@ -607,7 +607,7 @@ def _with_typos(title:str, text:str, rng:np.random.Generator)->tuple[str, str]:
 # %% ../nbs/26_error_analysis.ipynb #20cc7552
 _Perturbation = Callable[[str, str, np.random.Generator], tuple[str, str]]
 
-PERTURBATIONS: dict[str, _Perturbation] = {
+_PERTURBATIONS: dict[str, _Perturbation] = {
     "lower case": _in_lower_case,
     "no quotation marks": _without_quotation_marks,
     "no punctuation": _without_punctuation,
@@ -633,11 +633,11 @@ def _replace_letters(
 
 def _perturb(
     articles:pd.DataFrame, # the article table
-    name:str, # a key of PERTURBATIONS
+    name:str, # a key of _PERTURBATIONS
     seed:int=42 # seed of the random number generator
     )->pd.DataFrame: # the same articles with other titles and texts
     "Apply one perturbation to every article."
-    perturbation, rng = PERTURBATIONS[name], np.random.default_rng(seed)
+    perturbation, rng = _PERTURBATIONS[name], np.random.default_rng(seed)
     titles, texts = [], []
     for title, text in zip(_texts(articles.title), _texts(articles.text), strict=True):
         new_title, new_text = perturbation(title, text, rng)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .core import _MADE_BY
 
 # %% auto #0
-__all__ = ['Machine', 'this_machine', 'on_kaggle', 'versions', 'set_seed', 'notify']
+__all__ = ['Machine', 'this_machine', 'versions', 'set_seed', 'notify']
 
 # %% ../nbs/04_runtime.ipynb #799e6bb4
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Machine:
     devices:int # the number of NVIDIA GPUs; 1 on other devices
     reduced_precision:str # the fastest native precision: "bf16", "fp16", or "fp32" if there is no reduced one
     cpus:int # the number of logical processors that the process may use
-    kaggle:bool # True inside a Kaggle kernel
+    place:str # "Kaggle", "Colab" or "local"
 
 def this_machine()->Machine: # the machine of the current process
     "Describe the hardware that this process can use."
@@ -46,7 +46,7 @@ def this_machine()->Machine: # the machine of the current process
         devices=devices,
         reduced_precision=_reduced_precision(device),
         cpus=_cpu_count(),
-        kaggle=on_kaggle())
+        place=_place())
 
 # %% ../nbs/04_runtime.ipynb #eead78c0
 def _device_type()->str: # "cuda", "mps" or "cpu"
@@ -80,9 +80,10 @@ def _cpu_count()->int: # at least 1
     return os.cpu_count() or 1
 
 # %% ../nbs/04_runtime.ipynb #bf28edb3
-def on_kaggle()->bool: # True inside a Kaggle kernel
-    "Tell whether this process runs inside a Kaggle kernel."
-    return bool(os.environ.get("KAGGLE_KERNEL_RUN_TYPE"))
+def _place()->str: # "Kaggle", "Colab" or "local"
+    "Tell where this process runs."
+    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE"): return "Kaggle"
+    return "Colab" if os.environ.get("COLAB_RELEASE_TAG") else "local"
 
 # %% ../nbs/04_runtime.ipynb #559fd429
 _PACKAGES = ["torch", "transformers", "datasets", "tokenizers", "pandas", "scikit-learn", "numpy"]

@@ -1,0 +1,85 @@
+"""What Quarto leaves to do: it runs this file once it has rendered the site (`post-render` in _quarto.yml).
+
+No page loads anything from another host, the search finds functions first, the Markdown twins link to each other,
+and llms.txt lists the pages.
+"""
+import json
+import os
+import re
+from pathlib import Path
+
+# pandas tables bring these along for their interactive form, which no page uses
+REMOTE_SCRIPT = re.compile(r'<script[^>]*\bsrc="https?://[^"]*"[^>]*></script>\s*')
+REQUIRE_SHIM = re.compile(r'<script[^>]*>define\(\'jquery\'[^<]*</script>\s*')
+# nbdev shows this in place of the fields of a named tuple or a protocol; the page lists them in a table
+EMPTY_SIGNATURE = re.compile(
+    r'<div class="sourceCode"[^>]*><pre[^>]*>(?:(?!</pre>).)*?VAR_POSITIONAL.*?</pre></div>', re.S)
+NOTEBOOK_LINK = re.compile(r"\(((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
+
+
+def finish_page(html):
+    "A page without remote scripts and without signatures that say nothing."
+    html = REMOTE_SCRIPT.sub("", html)
+    html = REQUIRE_SHIM.sub("", html)
+    return EMPTY_SIGNATURE.sub("", html)
+
+
+def finish_twin(markdown):
+    "The Markdown of a page, with links to the Markdown of other pages."
+    return NOTEBOOK_LINK.sub(r"(\1\2.html.md\3)", markdown)
+
+
+def description(markdown):
+    "The title of a Markdown twin and the sentence below it."
+    title = re.search(r"^# (.+)$", markdown, re.M)
+    paragraphs = [part.strip() for part in markdown.split("\n\n") if part.strip()]
+    prose = [part for part in paragraphs if not part.startswith(("#", "<", "---", "|", "`", "!"))]
+    sentence = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose[0].split())) if prose else ""
+    return title[1] if title else "", sentence
+
+
+def symbol_entries(pages):
+    "Entries for the search index: a function or a class is found by its name, before the prose that mentions it."
+    for page, html in pages.items():
+        for anchor, name in re.findall(r'<h3[^>]*data-anchor-id="([\w.-]+)"[^>]*>\s*([\w.]+)', html):
+            words = re.search(rf'data-anchor-id="{re.escape(anchor)}".*?<p><em>(.*?)</em></p>', html, re.S)
+            text = re.sub(r"<[^>]+>", "", words[1]) if words else ""
+            yield {"objectID": f"{page}#{anchor}", "href": f"{page}#{anchor}", "title": name, "section": "",
+                "text": text, "crumbs": ["Reference", page.removesuffix(".html")]}
+
+
+def llms_text(twins, site, about):
+    "The file llms.txt: what the site is, and one line a page."
+    lines = [f"# {about['title']}", "", f"> {about['description']}", "", "## Pages", ""]
+    for name, markdown in twins.items():
+        title, sentence = description(markdown)
+        if title: lines.append(f"- [{title}]({site}/{name}): {sentence[:200]}")
+    return "\n".join(lines) + "\n"
+
+
+def website(folder):
+    "Title, description and address of the site, as nbdev writes them for Quarto."
+    text = (folder/"nbdev.yml").read_text(encoding="utf-8")
+    return dict(re.findall(r'^ *(title|description|site-url): "(.*)"$', text, re.M))
+
+
+def main():
+    out = Path(os.environ["QUARTO_PROJECT_OUTPUT_DIR"])
+    about = website(Path.cwd())
+    pages = {}
+    for path in sorted(out.rglob("*.html")):
+        html = finish_page(path.read_text(encoding="utf-8"))
+        path.write_text(html, encoding="utf-8")
+        pages[path.relative_to(out).as_posix()] = html
+    index = json.loads((out/"search.json").read_text(encoding="utf-8"))
+    entries = [*symbol_entries(pages), *index]
+    (out/"search.json").write_text(json.dumps(entries), encoding="utf-8")
+    twins = {}
+    for path in sorted(out.rglob("*.html.md")):
+        markdown = finish_twin(path.read_text(encoding="utf-8"))
+        path.write_text(markdown, encoding="utf-8")
+        twins[path.relative_to(out).as_posix()] = markdown
+    (out/"llms.txt").write_text(llms_text(twins, about["site-url"], about), encoding="utf-8")
+
+
+if __name__ == "__main__": main()

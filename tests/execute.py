@@ -1,0 +1,47 @@
+"""Execute notebooks in place, and store what a reader should see: `make execute NB="nbs/10_cleaning.ipynb …"`.
+
+Left out are progress bars, messages on standard error, and the outputs of cells that the site does not show.
+With `--strip`, the notebooks are not executed.
+"""
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+BIN = Path(sys.executable).parent
+UNSEEN = re.compile(r"^#\| output: false", re.M)
+
+
+def is_noise(output):
+    "Whether an output is a progress bar or a message on standard error."
+    is_bar = "<progress" in str(output) or "widget-view" in str(output)
+    return is_bar or output.get("name") == "stderr"
+
+
+def strip(path):
+    "Remove from a notebook what no reader needs."
+    notebook = nbformat.read(path, 4)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type != "code": continue
+        kept = [] if UNSEEN.search(cell.source) else cell.outputs
+        cell.outputs = [output for output in kept if not is_noise(output)]
+    nbformat.write(notebook, path)
+    subprocess.run([BIN/"nbdev_clean", "--fname", path], check=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("--strip", action="store_true", help="Only remove what no reader needs.")
+    args = parser.parse_args()
+    run = [BIN/"jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.timeout=-1"]
+    for path in args.notebooks:
+        if not args.strip: subprocess.run([*run, path], check=True)
+        strip(path)
+
+
+if __name__ == "__main__": main()
