@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .core import DataError, ModelError
-from .data import CORPORA, _KAGGLE_INPUT, _default_folders, _find_corpus, _search
+from .data import _KAGGLE_INPUT, CORPORA, _default_folders, _find_corpus, _search
 from .models import _MODELS
 from .runtime import Machine, this_machine, versions
 

@@ -1,6 +1,7 @@
 "Everything that CI checks, in one command: make test. Ends with a line that counts what passed and what failed."
 import filecmp
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,21 @@ def step(name, work):
 
 # ---- the notebooks, the library and README agree ---------------------------------------------------------------------
 
+SITE = "https://fakenews-nb.github.io/fakenews_nb"
+
+
+def for_github(text):
+    "Links to notebooks lead to the site, and pictures to the repository."
+    text = re.sub(r"\]\(((?:\w+/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)", rf"]({SITE}/\1\2.html\3)", text)
+    return text.replace("](assets/", "](nbs/assets/")
+
+
+def show_output_alone(cell):
+    "Make a cell of code a cell of the Markdown that it stores."
+    text = "\n".join(output.data["text/markdown"] for output in cell.outputs)
+    cell.update(cell_type="markdown", source=text)
+
+
 def readme():
     "README.md as nbs/index.ipynb says it: hidden cells, directives and unwanted outputs left out."
     import nbformat
@@ -60,10 +76,14 @@ def readme():
     for cell in notebook.cells:
         if cell.cell_type != "code": continue
         if "#| output: false" in cell.source: cell.outputs = []
+        if "#| echo: false" in cell.source:
+            show_output_alone(cell)
+            continue
         lines = [line for line in cell.source.splitlines() if not line.startswith("#|")]
         cell.source = "\n".join(lines).strip()
     text, _ = MarkdownExporter().from_notebook_node(notebook)
-    return "<!-- made from nbs/index.ipynb by make readme -->\n\n" + text.strip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", text)
+    return "<!-- made from nbs/index.ipynb by make readme -->\n\n" + for_github(text).strip() + "\n"
 
 
 def copy_house(folder):
