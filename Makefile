@@ -6,7 +6,7 @@ COLAB = .venv-colab/bin
 COLAB_READY = .venv-colab/.ready
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 
-.PHONY: help demo test test-colab lint bench lab docs execute readme clean
+.PHONY: help demo test test-colab lint bench lab docs execute kaggle-push kaggle-offline kaggle-simulate readme clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */make \1\t/' | expand -t 18
 
@@ -44,6 +44,15 @@ docs: $(READY)  ## the site, in _docs; needs the program quarto
 	@command -v quarto >/dev/null || { echo "make docs needs the program quarto, version 1.4 or newer: install it from quarto.org/docs/get-started, then call make docs again"; exit 2; }
 	@touch README.md
 	$(BIN)/nbdev_docs
+
+kaggle-push: $(READY)  ## publish the tutorials as Kaggle notebooks; needs the program kaggle and its token
+	$(BIN)/python kaggle/push.py
+
+kaggle-offline: $(COLAB_READY)  ## what a Kaggle notebook without internet needs, in dist/kaggle-offline
+	$(COLAB)/python kaggle/offline.py
+
+kaggle-simulate: $(COLAB_READY)  ## tutorial 1 in a stand-in of Kaggle, with and without internet; as root on Linux
+	$(COLAB)/python kaggle/simulate.py
 
 execute: $(READY)  ## execute notebooks and store their outputs: make execute NB="nbs/10_cleaning.ipynb"
 	$(BIN)/python tests/execute.py $(NB)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .core import _MADE_BY, DataError, ModelError
+from .core import _MADE_BY, DataError, FakeNewsError, ModelError
 from .files import _first_line, read_json
 from .inference import _is_exported_folder, _read_manifest, load_model
 from .model_card import _CARD_FILE
@@ -117,7 +117,9 @@ def _upload(
     operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
     try:
         address = api.create_repo(repo, private=not public, exist_ok=True)
+        _check_visibility(repo, is_public=not api.repo_info(repo).private, public=public)
         api.create_commit(repo, operations, commit_message="Upload a fake-news detector")
+    except FakeNewsError: raise
     except Exception as error: # the transport's errors are of another class in each version
         if getattr(getattr(error, "response", None), "status_code", None) == _NOT_LOGGED_IN:
             raise ModelError("not logged in to the Hugging Face Hub",
@@ -125,3 +127,15 @@ def _upload(
         raise ModelError(f"the Hub did not take the model ({_first_line(error)})", where=repo,
             fix="check your login (hf auth whoami), the name and the connection; nothing was changed here") from error
     return str(address)
+
+def _check_visibility(
+    repo:str, # owner/name
+    is_public:bool, # on the Hub
+    public:bool # see push_model
+    )->None:
+    "Check that a repository that existed before is as visible as asked; `ModelError` if it is not."
+    if is_public == public: return
+    found = "public: everybody would see the model" if is_public else "private, and --public does not change that"
+    fix = "push with --public if that is meant" if is_public else "leave --public out"
+    raise ModelError(f"the repository exists and is {found}", where=repo,
+        fix=f"{fix}, name another repository, or change it in its settings on the Hub; nothing was uploaded")

@@ -145,7 +145,8 @@ def _check_model_folder(
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelError(f"the model folder has {_other_weights(folder)}", where=folder,
-            fix="if you trust the file, convert it once: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW)")
+            fix="if you trust the file, convert it once: AutoModel.from_pretrained(FOLDER).save_pretrained(NEW), "
+                "and AutoTokenizer in the same way")
     _check_layers(folder, sum(map(_count_tensors, weights)))
     return folder
 

@@ -216,9 +216,9 @@ AFTER = [
 def main(words):
     "Run the checks whose names hold one of the words; all of them if there are none."
     counts = []
-    for steps, abreast in ((BEFORE, 1), (list(notebook_steps()), ABREAST), (AFTER, ABREAST)):
+    for steps in (BEFORE, list(notebook_steps()), AFTER):
         chosen = [(name, work) for name, work in steps if not words or any(word in name for word in words)]
-        with ThreadPoolExecutor(abreast) as pool:
+        with ThreadPoolExecutor(ABREAST) as pool:
             futures = [pool.submit(step, name, work) for name, work in chosen]
             counts += [future.result() for future in futures]
     passed, failed = sum(count[0] for count in counts), sum(count[1] for count in counts)

@@ -11,10 +11,20 @@ import yaml
 from conftest import COMMAND
 
 
+def is_private(created):
+    "Whether a repository was created as a private one; older versions of huggingface_hub say it otherwise."
+    return created.get("visibility") == "private" or created.get("private") is True
+
+
 class StandIn(BaseHTTPRequestHandler):
     "Answers the requests of one upload, and keeps what arrives."
     received: dict
-    def do_GET(self): self.answer({"id": "anna/detector", "sha": "0"*40, "private": True})
+    def do_GET(self):
+        if not self.headers.get("Authorization"):
+            self.answer({"error": "Invalid username or password."}, 401)
+            return
+        is_public = self.received.get("is_public", not is_private(self.received.get("created", {})))
+        self.answer({"id": "anna/detector", "sha": "0"*40, "private": not is_public})
 
     def do_POST(self):
         length = int(self.headers.get("Content-Length") or 0)
@@ -68,11 +78,6 @@ def push(address, *arguments, **variables):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
 
 
-def is_private(created):
-    "Whether a repository was created as a private one; older versions of huggingface_hub say it otherwise."
-    return created.get("visibility") == "private" or created.get("private") is True
-
-
 def test_pushes_the_model_and_nothing_else(run_folder, hub, prepared):
     address, received = hub
     done = push(address, run_folder, "anna/detector", "--license", "apache-2.0")
@@ -102,6 +107,16 @@ def test_pushes_an_exported_folder(run_folder, hub, tmp_path):
     assert not is_private(received["created"])
     assert {"model.onnx", "detector.json", "requirements.txt", "README.md"} <= set(received["files"])
     assert "training_articles.csv" not in received["files"]
+
+
+@pytest.mark.parametrize("is_public, options, found", [(True, [], "is public"), (False, ["--public"], "is private")])
+def test_a_repository_of_another_visibility_is_refused(run_folder, hub, is_public, options, found):
+    address, received = hub
+    received["is_public"] = is_public # it existed before
+    done = push(address, run_folder, "anna/detector", *options)
+    assert done.returncode == 2
+    assert found in done.stderr
+    assert "files" not in received
 
 
 def test_an_unreachable_hub_is_an_error(run_folder):
