@@ -11,11 +11,14 @@ parser = ConfigParser(delimiters=["="], interpolation=None)
 parser.read(here / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 
+readme = (here / "README.md").read_text(encoding="utf-8")
+pictures = "https://raw.githubusercontent.com/{user}/{repo}/{branch}".format(**cfg)
+
 setup(
     name=cfg["lib_name"],
     version=cfg["version"],
     description=cfg["description"],
-    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description=readme.replace("](nbs/assets/", f"]({pictures}/nbs/assets/"),
     long_description_content_type="text/markdown",
     url=cfg["git_url"],
     author=cfg["author"],

@@ -3,7 +3,7 @@
 The names below are the public interface. Each is loaded when it is first asked for,
 and loads torch and pandas when it is first called.
 """
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

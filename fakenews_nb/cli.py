@@ -35,7 +35,6 @@ else: pd = _LazyModule("pandas")
 app = typer.Typer(
     name="fakenews",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Fine-tune a small BERT to tell fake news from real, and see what it gets wrong. "
@@ -55,9 +54,20 @@ def main(
 # %% ../nbs/37_cli.ipynb #c7a3fd61
 _DEBUG = {"on": False}
 
+def _show_version(
+    asked:bool # True if the option --version was given
+    )->None:
+    "Print the version and end."
+    if not asked: return
+    from importlib.metadata import version
+    print(version("fakenews_nb"))
+    raise typer.Exit
+
 @app.callback()
 def _options(
-    debug:Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]=False
+    debug:Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]=False,
+    version:Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True,
+        help="Show the version and exit.")]=False
     )->None:
     _DEBUG["on"] = debug
 

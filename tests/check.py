@@ -158,7 +158,8 @@ def wheel_in_empty_environment():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(ROOT, folder/"clone", ignore=shutil.ignore_patterns(*NOT_CLONED))
-        call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder/"clone")
+        call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, folder/"clone") # wheel from sdist
+        call("twine", "check", "--strict", *folder.glob("fakenews_nb-*"))
         call(sys.executable, "-m", "venv", folder/"venv")
         python = folder/"venv"/"bin"/"python"
         wheel = next(folder.glob("*.whl"))

@@ -1,5 +1,6 @@
 "The installed command: light to import, and right from end to end."
 import json
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,20 @@ def test_public_names():
         assert name in dir(fakenews_nb)
     assert 15 <= len(fakenews_nb.__all__) <= 25
     assert not hasattr(fakenews_nb, "nothing")
+
+
+def test_version_and_module():
+    "`fakenews --version`, and `python -m fakenews_nb` for the same program."
+    from fakenews_nb import __version__
+    output, _ = fakenews("--version")
+    assert output == f"{__version__}\n"
+    assert subprocess.check_output([sys.executable, "-m", "fakenews_nb", "--version"], text=True) == output
+
+
+def test_completion_of_commands():
+    "What a shell asks for when a user presses the tabulator."
+    env = {**os.environ, "_FAKENEWS_COMPLETE": "complete_bash", "COMP_WORDS": "fakenews ex", "COMP_CWORD": "1"}
+    assert subprocess.check_output([str(COMMAND)], text=True, env=env).split() == ["export"]
 
 
 def test_help_imports_nothing_heavy():

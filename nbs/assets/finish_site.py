@@ -1,8 +1,10 @@
 """What Quarto leaves to do: it runs this file once it has rendered the site (`post-render` in _quarto.yml).
 
-No page loads anything from another host, the search finds functions first, the Markdown twins link to each other,
-and llms.txt lists the pages.
+No page loads anything from another host, the fields of classes are listed, the search finds functions first,
+the Markdown twins link to each other, and llms.txt lists the pages.
 """
+import ast
+import html as html_module
 import json
 import os
 import re
@@ -11,10 +13,52 @@ from pathlib import Path
 # pandas tables bring these along for their interactive form, which no page uses
 REMOTE_SCRIPT = re.compile(r'<script[^>]*\bsrc="https?://[^"]*"[^>]*></script>\s*')
 REQUIRE_SHIM = re.compile(r'<script[^>]*>define\(\'jquery\'[^<]*</script>\s*')
-# nbdev shows this in place of the fields of a named tuple or a protocol; the page lists them in a table
+# nbdev shows this in place of the fields of a named tuple or a protocol; the table of fields says what there is
 EMPTY_SIGNATURE = re.compile(
     r'<div class="sourceCode"[^>]*><pre[^>]*>(?:(?!</pre>).)*?VAR_POSITIONAL.*?</pre></div>', re.S)
 NOTEBOOK_LINK = re.compile(r"\(((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
+
+
+DOCSTRING = r'data-anchor-id="{anchor}">{name}<.*?<p><em>.*?</em></p>'
+
+
+def class_fields(package):
+    "The fields of every class of the package: class name -> rows of name, type, default and meaning."
+    found = {}
+    for path in sorted(Path(package).glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        lines = source.splitlines()
+        for node in ast.parse(source).body:
+            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"): continue
+            fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+            if fields: found[node.name] = [field_row(field, lines) for field in fields]
+    return found
+
+
+def field_row(field, lines):
+    "Name, type, default and meaning of a field."
+    _, _, meaning = lines[field.end_lineno - 1].partition("#")
+    default = ast.unparse(field.value) if field.value else ""
+    return field.target.id, ast.unparse(field.annotation), default, meaning.strip()
+
+
+def field_table(rows):
+    "Fields as an HTML table."
+    head = "<tr><th>field</th><th>type</th><th>default</th><th>meaning</th></tr>"
+    body = []
+    for name, kind, default, meaning in rows:
+        code = "".join(f"<td><code>{html_module.escape(part)}</code></td>" if part else "<td></td>"
+            for part in (name, kind, default))
+        body.append(f"<tr>{code}<td>{html_module.escape(meaning)}</td></tr>")
+    return f'<table class="table table-sm fields"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
+
+
+def with_fields(html, fields):
+    "A page on which a table of fields stands below the docstring of each class."
+    for name, rows in fields.items():
+        pattern = DOCSTRING.format(anchor=name.lower(), name=name)
+        html = re.sub(pattern, lambda found, rows=rows: found[0] + field_table(rows), html, count=1, flags=re.S)
+    return html
 
 
 def finish_page(html):
@@ -66,9 +110,11 @@ def website(folder):
 def main():
     out = Path(os.environ["QUARTO_PROJECT_OUTPUT_DIR"])
     about = website(Path.cwd())
+    root = next(folder for folder in Path.cwd().parents if (folder/"settings.ini").exists())
+    fields = class_fields(root/"fakenews_nb")
     pages = {}
     for path in sorted(out.rglob("*.html")):
-        html = finish_page(path.read_text(encoding="utf-8"))
+        html = with_fields(finish_page(path.read_text(encoding="utf-8")), fields)
         path.write_text(html, encoding="utf-8")
         pages[path.relative_to(out).as_posix()] = html
     index = json.loads((out/"search.json").read_text(encoding="utf-8"))
