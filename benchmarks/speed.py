@@ -319,7 +319,7 @@ def random_articles(n, rng, seed):
 
 def write_training_inputs(folder, articles):
     "Write a prepared folder and a model folder with TinyBERT's shape."
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
     from fakenews_nb.runtime import set_seed
     from fakenews_nb.splits import save_prepared
@@ -335,7 +335,9 @@ def write_training_inputs(folder, articles):
     set_seed(0)
     BertForSequenceClassification(BertConfig(**SHAPE)).save_pretrained(folder/"model")
     texts = splits["train"]["text"].head(200).tolist()
-    train_tokenizer(texts).save_pretrained(folder/"model")
+    vocabulary = train_tokenizer(texts).get_vocab()
+    vocabulary |= {f"[unused{number}]": number for number in range(len(vocabulary), SHAPE["vocab_size"])}
+    BertTokenizer(vocab=vocabulary).save_pretrained(folder/"model")
 
 
 def loading_callback():

@@ -24,7 +24,7 @@ NOTEBOOK_TOOLS = ("ipykernel", "nbconvert", "ipywidgets")
 SMALL = '{"epochs": 1, "max_length": 32, "min_steps": 0}'
 # Inside: a private /kaggle, its input read-only, then the notebook; the network is cut before by unshare.
 INSIDE = """
-mount -t tmpfs tmpfs /kaggle && mkdir /kaggle/input /kaggle/working &&
+ip link set lo up && mount -t tmpfs tmpfs /kaggle && mkdir /kaggle/input /kaggle/working &&
 mount --bind "$SIMULATED_INPUT" /kaggle/input && mount -o remount,bind,ro /kaggle/input &&
 cp "$SIMULATED_NOTEBOOK" /kaggle/working/page.ipynb && cd /kaggle/working &&
 "$SIMULATED_BIN/jupyter" nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 page.ipynb &&
