@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ISOT = "fake-and-real-news-dataset"
 NOTEBOOK_TOOLS = ("ipykernel", "nbconvert", "ipywidgets")
-SMALL = '{"epochs": 1, "max_length": 32, "min_steps": 0}'
+SMALL = '{"epochs": 6, "max_length": 96, "min_steps": 0, "learning_rate": 5e-4}' # enough for random weights
 # Inside: a private /kaggle, its input read-only, then the notebook; the network is cut before by unshare.
 INSIDE = """
 ip link set lo up && mount -t tmpfs tmpfs /kaggle && mkdir /kaggle/input /kaggle/working &&

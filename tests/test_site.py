@@ -183,6 +183,7 @@ NUMBER = re.compile(r"(?<![\w.])(\d*\.\d{2,}|\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?=
 CITED = {
     "tutorials/03_clean_and_engineer": {"99.98", "8,690", "8,980"},
     "tutorials/06_deploy": {"1,500"}, "tutorials/07_explain": {"1,500"}, "tutorials/04_does_it_generalize": {".77"},
+    "explanations/honest_evaluation": {"8,690", "44,898"},
     "explanations/isot_shortcuts": {".9991", "44,898", "8,690", "2,000"}, "explanations/where_the_time_goes": {"2,048"},
     "02_tables": {"20,000"}, "05_stats": {".93"}, "07_sample": {"1.5"}, "11_splits": {"44,898", "38,729"},
     "12_features": {"99.98"}, "15_audit": {"5,100", "5,600"}, "17_models": {"1,304", ".12"}, "21_evaluation": {".9991"},
