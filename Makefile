@@ -44,6 +44,7 @@ docs: $(READY)  ## the site, in _docs; needs the program quarto
 	@command -v quarto >/dev/null || { echo "make docs needs the program quarto, version 1.4 or newer: install it from quarto.org/docs/get-started, then call make docs again"; exit 2; }
 	@touch README.md
 	$(BIN)/nbdev_docs
+	$(BIN)/python tests/site_checks.py _docs
 
 kaggle-push: $(READY)  ## publish the tutorials as Kaggle notebooks; needs the program kaggle and its token
 	$(BIN)/python kaggle/push.py

@@ -83,6 +83,10 @@ def _guarded(
             problem = Interrupted("stopped", fix="no partial file was left; "
                 "continue a training run with --resume, and predict --file with the same command")
         except FakeNewsError as error: problem = error
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError": raise # PyTorch's, which is not imported here
+            problem = FakeNewsError("the memory of the GPU is full",
+                fix="lower --max-length, or the batch size of a training; close other programs that use the GPU")
         except OSError as error:
             problem = FakeNewsError(error.strerror or str(error), where=error.filename,
                 fix="check the path, the permissions and the free space")

@@ -43,7 +43,7 @@ def load_encoder(
     "Load a model to fine-tune; `ModelError` if it is not available or cannot be loaded."
     name = str(model_name_or_path)
     if name == "tiny":
-        if not texts:
+        if texts is None or len(texts) == 0:
             raise ModelError('"tiny" learns its vocabulary from training texts, but none were given', fix="pass texts=")
         return _make_tiny(texts, max_length, seed)
     source = _MODELS.get(name, name)

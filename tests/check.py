@@ -11,6 +11,8 @@ import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from site_checks import site_faults
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 ABREAST = min(2, os.cpu_count() or 1)  # notebooks or test files at a time, each on one thread
@@ -195,6 +197,21 @@ def light_environment(folder, wheel):
     return f"        the light installation takes {sum(sizes)/1e6:.0f} MB"
 
 
+def built_site():
+    "Build the site in a copy as `quarto render` does, and check its pages and that no tracked file has changed."
+    with tempfile.TemporaryDirectory() as name:
+        clone = Path(name)/"clone"
+        shutil.copytree(ROOT, clone, symlinks=True, ignore=shutil.ignore_patterns(*NOT_CLONED))
+        call("git", "init", "--quiet", cwd=clone)
+        call("git", "add", "--all", cwd=clone)
+        call("quarto", "render", cwd=clone)
+        changed = call("git", "diff", "--name-only", cwd=clone).split()
+        assert not changed, f"changed by quarto render: {', '.join(changed)}"
+        faults = site_faults(clone/"_docs")
+        assert not faults, "\n".join(faults)
+        return 1, 0, f"        {len(list((clone/'_docs').rglob('*.html')))} pages"
+
+
 def notebook_steps():
     "A check for each notebook."
     for path in sorted((ROOT/"nbs").rglob("*.ipynb")):
@@ -212,6 +229,7 @@ AFTER = [
     ("pytest tests", pytests),
     ("the wheel and its runtime requirements suffice", wheel_in_empty_environment),
 ]
+if shutil.which("quarto"): AFTER.append(("the built site", built_site))
 
 
 def main(words):

@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 UNSEEN = re.compile(r"^#\| output: false", re.M)
 
 
-def is_noise(output):
+def is_unwanted(output):
     "Whether an output is a progress bar or a message on standard error."
     is_bar = "<progress" in str(output) or "widget-view" in str(output)
     return is_bar or output.get("name") == "stderr"
@@ -28,7 +28,7 @@ def strip(path):
     for cell in notebook.cells:
         if cell.cell_type != "code": continue
         kept = [] if UNSEEN.search(cell.source) else cell.outputs
-        cell.outputs = [output for output in kept if not is_noise(output)]
+        cell.outputs = [output for output in kept if not is_unwanted(output)]
     nbformat.write(notebook, path)
     subprocess.run([BIN/"nbdev_clean", "--fname", path], check=True)
 
