@@ -59,6 +59,7 @@ SITE = "https://fakenews-nb.github.io/fakenews_nb"
 def for_github(text):
     "Links to notebooks lead to the site, and pictures to the repository."
     text = re.sub(r"\]\(((?:\w+/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)", rf"]({SITE}/\1\2.html\3)", text)
+    text = re.sub(r"\{fig-alt=[^}]*\}", "", text)
     return text.replace("](assets/", "](nbs/assets/")
 
 

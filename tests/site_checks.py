@@ -14,6 +14,7 @@ LOADED = { # tag -> the attribute that makes a browser load something
     "script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "link": "href"}
 LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest"}
 REMOTE_STYLE = re.compile(r"(?:@import\s+|url\()\s*[\"']?(?:https?:)?//", re.I)
+SITE_PATH = "/fakenews_nb/"
 RAW_LINK = re.compile(r"\]\((?:https?:|[\w/.-]+\.(?:html|ipynb))")
 
 
@@ -33,6 +34,7 @@ class _Reader(HTMLParser):
         super().__init__()
         self.page = Page()
         self.unseen = 0
+        self.pre_is_output = False
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
@@ -42,7 +44,12 @@ class _Reader(HTMLParser):
         has_alt = (values.get("alt") or "").strip()
         if tag == "img" and not has_alt: self.page.images_without_alt.append(values.get("src"))
         self._note_loaded(tag, values)
-        if tag in ("script", "style"): self.unseen += 1
+        self._note_unseen(tag, values)
+
+    def _note_unseen(self, tag, values):
+        is_output = tag == "pre" and "sourceCode" not in (values.get("class") or "") # what a cell has printed
+        if tag == "pre": self.pre_is_output = is_output
+        if tag in ("script", "style") or is_output: self.unseen += 1
 
     def _note_loaded(self, tag, values):
         address = values.get(LOADED.get(tag, ""), "")
@@ -50,7 +57,7 @@ class _Reader(HTMLParser):
         if address and (tag != "link" or kinds & LOADED_LINKS): self.page.loaded.append(address)
 
     def handle_endtag(self, tag):
-        if tag in ("script", "style"): self.unseen -= 1
+        if tag in ("script", "style") or (tag == "pre" and self.pre_is_output): self.unseen -= 1
 
     def handle_data(self, data):
         if not self.unseen: self.page.text += data
@@ -76,11 +83,13 @@ def page_faults(html):
     return faults
 
 
-def link_fault(pages, path, link):
+def link_fault(root, pages, path, link):
     "What is wrong with a link of the page at `path`, or None; links to other hosts are not followed."
     parts = urlsplit(link)
     if parts.scheme or parts.netloc or link in ("#", ""): return None
-    target = (path.parent/unquote(parts.path)).resolve() if parts.path else path
+    target = path
+    if parts.path.startswith(SITE_PATH): target = root/unquote(parts.path.removeprefix(SITE_PATH)) # on the page 404
+    elif parts.path: target = (path.parent/unquote(parts.path)).resolve()
     if target.is_dir(): target = target/"index.html"
     if not target.is_file(): return f"dead link: {link}"
     if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
@@ -95,7 +104,7 @@ def site_faults(folder):
     pages = {path: read_page(text) for path, text in texts.items()}
     lines = []
     for path, text in texts.items():
-        found = page_faults(text) + [link_fault(pages, path, link) for link in pages[path].links]
+        found = page_faults(text) + [link_fault(root, pages, path, link) for link in pages[path].links]
         lines += [f"{path.relative_to(root)}: {fault}" for fault in dict.fromkeys(found) if fault]
     for path in sorted(root.rglob("*.css")):
         if REMOTE_STYLE.search(path.read_text(encoding="utf-8")):

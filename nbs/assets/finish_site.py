@@ -73,13 +73,12 @@ def finish_twin(markdown):
     return NOTEBOOK_LINK.sub(r"(\1\2.html.md\3)", markdown)
 
 
-def description(markdown):
-    "The title of a Markdown twin and the sentence below it."
-    title = re.search(r"^# (.+)$", markdown, re.M)
-    paragraphs = [part.strip() for part in markdown.split("\n\n") if part.strip()]
-    prose = [part for part in paragraphs if not part.startswith(("#", "<", "---", "|", "`", "!"))]
-    sentence = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose[0].split())) if prose else ""
-    return title[1] if title else "", sentence
+def title_and_description(html):
+    "What the head of a page says about it."
+    title = re.search(r'<h1 class="title">(.*?)</h1>', html, re.S)
+    about = re.search(r'<meta name="description" content="([^"]*)"', html)
+    plain = re.sub(r"<[^>]+>", "", title[1]).strip() if title else ""
+    return html_module.unescape(plain), html_module.unescape(about[1]) if about else ""
 
 
 def symbol_entries(pages):
@@ -92,12 +91,15 @@ def symbol_entries(pages):
                 "text": text, "crumbs": ["Reference", page.removesuffix(".html")]}
 
 
-def llms_text(twins, site, about):
-    "The file llms.txt: what the site is, and one line a page."
+def llms_text(pages, about, settings):
+    "The file llms.txt: what the site is, and one line a page, in the order of the sidebar."
     lines = [f"# {about['title']}", "", f"> {about['description']}", "", "## Pages", ""]
-    for name, markdown in twins.items():
-        title, sentence = description(markdown)
-        if title: lines.append(f"- [{title}]({site}/{name}): {sentence[:200]}")
+    sidebar = settings.split("sidebar:")[1]
+    for folder, stem in dict.fromkeys(re.findall(r"((?:\w+/)?)(?:\d\d_)?(\w+)\.ipynb", sidebar)):
+        page = f"{folder}{stem}.html"
+        if page not in pages: continue
+        title, sentence = title_and_description(pages[page])
+        lines.append(f"- [{title}]({about['site-url']}/{page}.md): {sentence}")
     return "\n".join(lines) + "\n"
 
 
@@ -111,6 +113,7 @@ def main():
     out = Path(os.environ["QUARTO_PROJECT_OUTPUT_DIR"])
     about = website(Path.cwd())
     root = next(folder for folder in Path.cwd().parents if (folder/"settings.ini").exists())
+    settings = (root/"_quarto.yml").read_text(encoding="utf-8")
     fields = class_fields(root/"fakenews_nb")
     pages = {}
     for path in sorted(out.rglob("*.html")):
@@ -120,12 +123,9 @@ def main():
     index = json.loads((out/"search.json").read_text(encoding="utf-8"))
     entries = [*symbol_entries(pages), *index]
     (out/"search.json").write_text(json.dumps(entries), encoding="utf-8")
-    twins = {}
     for path in sorted(out.rglob("*.html.md")):
-        markdown = finish_twin(path.read_text(encoding="utf-8"))
-        path.write_text(markdown, encoding="utf-8")
-        twins[path.relative_to(out).as_posix()] = markdown
-    (out/"llms.txt").write_text(llms_text(twins, about["site-url"], about), encoding="utf-8")
+        path.write_text(finish_twin(path.read_text(encoding="utf-8")), encoding="utf-8")
+    (out/"llms.txt").write_text(llms_text(pages, about, settings), encoding="utf-8")
 
 
 if __name__ == "__main__": main()
