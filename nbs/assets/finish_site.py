@@ -19,6 +19,7 @@ EMPTY_SIGNATURE = re.compile(
 NOTEBOOK_LINK = re.compile(r"\(((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
 
 
+FIELD_TABLE = re.compile(r'<table class="table table-sm fields">.*?</table>', re.S)
 DOCSTRING = r'data-anchor-id="{anchor}">{name}<.*?<p><em>.*?</em></p>'
 
 
@@ -55,6 +56,7 @@ def field_table(rows):
 
 def with_fields(html, fields):
     "A page on which a table of fields stands below the docstring of each class."
+    html = FIELD_TABLE.sub("", html) # of an earlier call
     for name, rows in fields.items():
         pattern = DOCSTRING.format(anchor=name.lower(), name=name)
         html = re.sub(pattern, lambda found, rows=rows: found[0] + field_table(rows), html, count=1, flags=re.S)
@@ -121,7 +123,9 @@ def main():
         path.write_text(html, encoding="utf-8")
         pages[path.relative_to(out).as_posix()] = html
     index = json.loads((out/"search.json").read_text(encoding="utf-8"))
-    entries = [*symbol_entries(pages), *index]
+    symbols = list(symbol_entries(pages))
+    names = {entry["objectID"] for entry in symbols}
+    entries = symbols + [entry for entry in index if entry["objectID"] not in names]
     (out/"search.json").write_text(json.dumps(entries), encoding="utf-8")
     for path in sorted(out.rglob("*.html.md")):
         path.write_text(finish_twin(path.read_text(encoding="utf-8")), encoding="utf-8")
