@@ -364,7 +364,10 @@ def _rule_changes(
     articles:pd.DataFrame, # the article table, not yet cleaned
     rules:tuple[Rule, ...] # applied in order
     )->pd.DataFrame: # bool, a row per article and a column per rule
-    "Find which rule changes the title or the body of which article."
+    "Find which rule changes the title or the body of which article; `DataError` if two rules have one name."
+    names = [rule.name for rule in rules]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated: raise DataError(f"two cleaning rules have one name: {', '.join(repeated)}", fix="rename one of them")
     changes: dict[str, list[bool]] = {rule.name: [] for rule in rules}
     pairs = zip(articles.title, articles.text, strict=True)
     progress = tqdm(pairs, total=len(articles), desc="counting", unit=" articles", delay=2, disable=None, leave=False)

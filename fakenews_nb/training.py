@@ -259,6 +259,10 @@ def _open_run(
     )->Path: # the folder, with run.json in it
     "Create or reopen a run folder; `OutputError` if it holds another run or other files."
     out = Path(out)
+    is_begun = (out/_RUN_FILE).is_file() and not (out/_METRICS_FILE).is_file()
+    if is_begun and not (resume or overwrite):
+        raise OutputError("the folder holds an unfinished run", where=out,
+            fix="continue it with --resume, choose another --out, or start again with --overwrite; nothing was changed")
     _claim_folder(out, _RUN_FILE, overwrite=overwrite or resume)
     if resume and (out/_RUN_FILE).is_file():
         _check_settings(out, settings)

@@ -8,14 +8,17 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
+from notebook_cells import run_cells
 from site_checks import site_faults
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 ABREAST = min(2, os.cpu_count() or 1)  # notebooks or test files at a time, each on one thread
+NOTEBOOKS_PER_PROCESS = 8 # then a new process begins, with little memory
 TIMEOUT = 3600  # seconds for one check: several times what a quiet machine needs
 # One thread for each process: several processes with several threads each slow each other down many times.
 ENVIRONMENT = {
@@ -135,9 +138,10 @@ def ruff(): call("ruff", "check", "--no-cache", "--output-format", "concise")
 def mypy(): call("mypy")
 
 
-def notebook(path):
-    "Run every cell of a notebook that needs nothing this machine lacks."
-    call("nbdev_test", "--path", path, "--n_workers", "0", "--do_print")
+def notebook(path, pool):
+    "Run a notebook in one of the pool's processes, which have imported torch and the like already."
+    problem = pool.submit(run_cells, path).result(timeout=TIMEOUT)
+    assert not problem, problem
 
 
 def pytests():
@@ -213,10 +217,10 @@ def built_site():
         return 1, 0, f"        {len(list((clone/'_docs').rglob('*.html')))} pages"
 
 
-def notebook_steps():
+def notebook_steps(pool):
     "A check for each notebook."
     for path in sorted((ROOT/"nbs").rglob("*.ipynb")):
-        yield f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: notebook(path)
+        yield f"notebook {path.relative_to(ROOT/'nbs')}", lambda path=path: notebook(path, pool)
 
 
 BEFORE = [
@@ -236,11 +240,14 @@ if shutil.which("quarto"): AFTER.append(("the built site", built_site))
 def main(words):
     "Run the checks whose names hold one of the words; all of them if there are none."
     counts = []
-    for steps in (BEFORE, list(notebook_steps()), AFTER):
+    os.environ.update(ENVIRONMENT)
+    pool = ProcessPoolExecutor(ABREAST, mp_context=get_context("spawn"), max_tasks_per_child=NOTEBOOKS_PER_PROCESS)
+    for steps in (BEFORE, list(notebook_steps(pool)), AFTER):
         chosen = [(name, work) for name, work in steps if not words or any(word in name for word in words)]
-        with ThreadPoolExecutor(ABREAST) as pool:
-            futures = [pool.submit(step, name, work) for name, work in chosen]
+        with ThreadPoolExecutor(ABREAST) as threads:
+            futures = [threads.submit(step, name, work) for name, work in chosen]
             counts += [future.result() for future in futures]
+    pool.shutdown()
     passed, failed = sum(count[0] for count in counts), sum(count[1] for count in counts)
     print(f"{passed} passed, {failed} failed")
     return failed > 0 or not counts

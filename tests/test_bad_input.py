@@ -190,6 +190,24 @@ def test_a_finished_run_is_not_overwritten(here, prepared, run_folder):
     assert files(run_folder) == before
 
 
+def test_an_unfinished_run_is_not_overwritten(here, prepared, run_folder, tmp_path):
+    "The message names --resume: --overwrite would throw the work away."
+    shutil.copytree(run_folder, tmp_path/"run")
+    (tmp_path/"run"/"metrics.json").unlink()
+    before = files(tmp_path)
+    refused(here("train", prepared, "--model", "tiny", "--out", tmp_path/"run"), "unfinished run", "--resume")
+    assert files(tmp_path) == before
+
+
+def test_two_rules_of_one_name():
+    from fakenews_nb import load_articles
+    from fakenews_nb.cleaning import Rule, count_rules
+    from fakenews_nb.core import DataError
+    twice = (Rule("same", "a", "b", "a test"), Rule("same", "c", "d", "a test"))
+    with pytest.raises(DataError, match="two cleaning rules have one name: same"):
+        count_rules(load_articles("sample"), twice)
+
+
 FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
