@@ -102,7 +102,12 @@ def _choose_model(
     named = os.environ.get("FAKENEWS_MODEL")
     if named: return named
     if corpora == ("sample",) and place == "local": return "tiny"
-    folders = _attached_models() if model == "tinybert" else []
+    attached = _attached_models() if model == "tinybert" else []
+    folders = [folder for folder in attached if any(folder.glob("*.safetensors"))]
+    if attached and not folders:
+        raise ModelError("the attached TinyBERT is a pickle, which could run any code and is not opened",
+            where=attached[0], fix="attach the folder tinybert that make kaggle-offline writes; or detach it, "
+                "switch the internet on, and TinyBERT is downloaded")
     if len(folders) > 1:
         listed = ", ".join(map(str, folders))
         raise ModelError(f"{len(folders)} attached folders hold TinyBERT: {listed}", where=_KAGGLE_INPUT,
@@ -110,12 +115,12 @@ def _choose_model(
     return str(folders[0]) if folders else model
 
 def _attached_models()->list[Path]: # the folders, sorted
-    "Find the folders among Kaggle's inputs that hold TinyBERT in safetensors."
+    "Find the folders among Kaggle's inputs that hold TinyBERT."
     found = []
     for file in sorted(_KAGGLE_INPUT.rglob("config.json")):
-        config = json.loads(file.read_text(encoding="utf-8"))
-        has_shape = isinstance(config, dict) and config.items() >= _TINYBERT_SHAPE.items()
-        if has_shape and any(file.parent.glob("*.safetensors")): found.append(file.parent)
+        try: config = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError): continue # something else of that name
+        if isinstance(config, dict) and config.items() >= _TINYBERT_SHAPE.items(): found.append(file.parent)
     return found
 
 # %% ../nbs/36_notebooks.ipynb #b16f5ebf
