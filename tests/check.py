@@ -17,7 +17,7 @@ from site_checks import site_faults
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-ABREAST = min(2, os.cpu_count() or 1)  # notebooks or test files at a time, each on one thread
+ABREAST = (os.cpu_count() or 1) + 1 # notebooks or test files at a time, each on one thread; many wait for processes
 NOTEBOOKS_PER_PROCESS = 8 # then a new process begins, with little memory
 TIMEOUT = 3600  # seconds for one check: several times what a quiet machine needs
 # One thread for each process: several processes with several threads each slow each other down many times.
