@@ -59,8 +59,8 @@ def _show_version(
     )->None:
     "Print the version and end."
     if not asked: return
-    from importlib.metadata import version
-    print(version("fakenews_nb"))
+    from fakenews_nb import __version__
+    print(__version__)
     raise typer.Exit
 
 @app.callback()

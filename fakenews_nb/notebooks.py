@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from .core import DataError, ModelError
 from .data import _KAGGLE_INPUT, CORPORA, _default_folders, _find_corpus, _search
+from .files import new_file
 from .models import _MODELS
 from .runtime import Machine, this_machine, versions
 
@@ -47,11 +49,13 @@ class NotebookSettings:
 
     def offer_download(self,
         folder:Path # a folder of results, such as a model folder
-        )->Any: # on Kaggle and Colab a link for the notebook to show; else the name of the folder
-        "Pack a folder of results, so that it can be downloaded from Kaggle or Colab."
+        )->Any: # for the notebook to show: on Kaggle a link; on Colab where the archive is; else the name of the folder
+        "Pack a folder of results in the working directory, so that it can be downloaded from Kaggle or Colab."
         if self.machine.place == "local": return folder.name
-        archive = shutil.make_archive(folder.name, "zip", folder)
-        return _file_link(Path(archive).name)
+        archive = Path(f"{folder.name}.zip")
+        _pack(folder, archive)
+        if self.machine.place == "Kaggle": return _file_link(archive.name)
+        return f"{archive} is in the Files pane on the left: open its menu, then Download"
 
 def start_notebook(
     *corpora:str, # names of the corpora that the page is about
@@ -73,6 +77,7 @@ def _choose_corpora(
     "Choose the articles of a page; `DataError` if a corpus that was asked for is nowhere."
     named = os.environ.get("FAKENEWS_SOURCE")
     if named == "sample": return ("sample",), "synthetic, as FAKENEWS_SOURCE says"
+    if named and named not in CORPORA: return (named,), "as FAKENEWS_SOURCE says" # load_articles checks it
     if named: names = (named,)
     elif place == "local" and not os.environ.get("FAKENEWS_DATA"):
         return ("sample",), "synthetic; set FAKENEWS_DATA to run on real articles"
@@ -136,6 +141,14 @@ def _choose_folder(
     else: return Path(tempfile.mkdtemp(prefix="fakenews-"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+def _pack(
+    folder:Path, # what to pack
+    archive:Path # the ZIP file to write
+    )->None:
+    "Pack the files of a folder; an archive of that name is replaced once the new one is whole."
+    with new_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in sorted(folder.rglob("*")): packed.write(file, file.relative_to(folder))
 
 def _file_link(
     name:str # of a file in the working directory

@@ -6,6 +6,7 @@ The program needs an API token of Kaggle (kaggle.com/settings); its user becomes
 """
 import argparse
 import json
+import posixpath
 import re
 import shutil
 import subprocess
@@ -17,17 +18,17 @@ import nbformat
 
 HERE = Path(__file__).resolve().parent
 SITE = "https://fakenews-nb.github.io/fakenews_nb"
-PAGE_LINK = re.compile(r"\]\(((?:\.\./)?)((?:\w+/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
+PAGE_LINK = re.compile(r"\]\(((?:[\w.]+/)*)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
 
 
 def metadata_files(): return sorted(HERE.glob("*/kernel-metadata.json"))
 
 
-def with_site_links(text):
-    "Markdown of a tutorial whose links to other pages lead to the site."
+def with_site_links(text, folder):
+    "Markdown of a page in a folder of the site, whose links to other pages lead to the site."
     def address(match):
-        folder = match[2] if match[1] else f"tutorials/{match[2]}"
-        return f"]({SITE}/{folder}{match[3]}.html{match[4] or ''})"
+        page = posixpath.normpath(posixpath.join(folder, match[1], match[2]))
+        return f"]({SITE}/{page}.html{match[3] or ''})"
     return PAGE_LINK.sub(address, text)
 
 
@@ -38,7 +39,7 @@ def write_kernel(metadata_file, owner, out):
     notebook = nbformat.read(source, 4)
     for cell in notebook.cells:
         if cell.cell_type == "code": cell.outputs = []
-        else: cell.source = with_site_links(cell.source)
+        else: cell.source = with_site_links(cell.source, "tutorials")
     folder = Path(out)/metadata_file.parent.name
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder/source.name)

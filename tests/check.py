@@ -16,6 +16,9 @@ from notebook_cells import run_cells
 from site_checks import site_faults
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT/"kaggle"))
+from push import with_site_links  # noqa: E402  (a script, not a package)
+
 BIN = Path(sys.executable).parent
 ABREAST = (os.cpu_count() or 1) + 1 # notebooks or test files at a time, each on one thread; many wait for processes
 NOTEBOOKS_PER_PROCESS = 8 # then a new process begins, with little memory
@@ -56,13 +59,9 @@ def step(name, work):
 
 # ---- the notebooks, the library and README agree ---------------------------------------------------------------------
 
-SITE = "https://fakenews-nb.github.io/fakenews_nb"
-
-
 def for_github(text):
     "Links to notebooks lead to the site, and pictures to the repository."
-    text = re.sub(r"\]\(((?:\w+/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)", rf"]({SITE}/\1\2.html\3)", text)
-    text = re.sub(r"\{fig-alt=[^}]*\}", "", text)
+    text = re.sub(r"\{fig-alt=[^}]*\}", "", with_site_links(text, ""))
     return text.replace("](assets/", "](nbs/assets/")
 
 

@@ -14,7 +14,7 @@ from fakenews_nb.files import output_lock
 
 pytest.importorskip("ray")
 FILES = 12
-ROWS = 120 # per file
+ROWS = 200 # per file
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_what_is_pushed(tmp_path):
     ("[a](../10_cleaning.ipynb#rules)", "cleaning.html#rules"), ("[a](07_explain.ipynb)", "tutorials/explain.html"),
     ("[a](../how_to/serve_it.ipynb)", "how_to/serve_it.html")])
 def test_links_of_what_is_pushed(link, address):
-    assert push.with_site_links(link) == f"[a]({push.SITE}/{address})"
+    assert push.with_site_links(link, "tutorials") == f"[a]({push.SITE}/{address})"
 
 
 def run_first_cell(monkeypatch, tmp_path, returncode=0):

@@ -17,10 +17,11 @@ REQUIRE_SHIM = re.compile(r'<script[^>]*>define\(\'jquery\'[^<]*</script>\s*')
 EMPTY_SIGNATURE = re.compile(
     r'<div class="sourceCode"[^>]*><pre[^>]*>(?:(?!</pre>).)*?VAR_POSITIONAL.*?</pre></div>', re.S)
 NOTEBOOK_LINK = re.compile(r"\(((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
-
-
 FIELD_TABLE = re.compile(r'<table class="table table-sm fields">.*?</table>', re.S)
-DOCSTRING = r'data-anchor-id="{anchor}">{name}<.*?<p><em>.*?</em></p>'
+# The entry of a function or a class: a heading that is its name alone, and before the next heading its docstring.
+SYMBOL = re.compile(
+    r'<h3[^>]*data-anchor-id="(?P<anchor>[\w.-]+)"[^>]*>(?P<name>[\w.]+)</h3>'
+    r'(?:(?!<h\d[ >]).)*?<p><em>(?P<docstring>(?:(?!<h\d[ >]).)*?)</em></p>', re.S)
 
 
 def class_fields(package):
@@ -56,11 +57,11 @@ def field_table(rows):
 
 def with_fields(html, fields):
     "A page on which a table of fields stands below the docstring of each class."
+    def add_table(found):
+        rows = fields.get(found["name"])
+        return found[0] + field_table(rows) if rows else found[0]
     html = FIELD_TABLE.sub("", html) # of an earlier call
-    for name, rows in fields.items():
-        pattern = DOCSTRING.format(anchor=name.lower(), name=name)
-        html = re.sub(pattern, lambda found, rows=rows: found[0] + field_table(rows), html, count=1, flags=re.S)
-    return html
+    return SYMBOL.sub(add_table, html)
 
 
 def finish_page(html):
@@ -86,10 +87,10 @@ def title_and_description(html):
 def symbol_entries(pages):
     "Entries for the search index: a function or a class is found by its name, before the prose that mentions it."
     for page, html in pages.items():
-        for anchor, name in re.findall(r'<h3[^>]*data-anchor-id="([\w.-]+)"[^>]*>\s*([\w.]+)', html):
-            words = re.search(rf'data-anchor-id="{re.escape(anchor)}".*?<p><em>(.*?)</em></p>', html, re.S)
-            text = re.sub(r"<[^>]+>", "", words[1]) if words else ""
-            yield {"objectID": f"{page}#{anchor}", "href": f"{page}#{anchor}", "title": name, "section": "",
+        for symbol in SYMBOL.finditer(html):
+            address = f"{page}#{symbol['anchor']}"
+            text = re.sub(r"<[^>]+>", "", symbol["docstring"])
+            yield {"objectID": address, "href": address, "title": symbol["name"], "section": "",
                 "text": text, "crumbs": ["Reference", page.removesuffix(".html")]}
 
 

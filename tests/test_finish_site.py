@@ -1,0 +1,74 @@
+"What nbs/assets/finish_site.py makes of the pages that Quarto has rendered."
+import sys
+
+from conftest import ROOT
+
+sys.path.insert(0, str(ROOT/"nbs"/"assets"))
+import finish_site  # noqa: E402  (a script, not a package)
+
+FIELDS = {"Run": [("folder", "Path", "", "where it is"), ("seed", "int", "0", "of the shuffle < all")]}
+
+
+def heading(name, anchor=None, level=3):
+    "A heading as Quarto writes it."
+    return f'<h{level} class="anchored" data-anchor-id="{anchor or name.lower()}">{name}</h{level}>\n'
+
+
+def entry(name, docstring, anchor=None): return f"{heading(name, anchor)}<pre>def</pre>\n<p><em>{docstring}</em></p>\n"
+
+
+def test_fields_stand_below_the_docstring_of_their_class():
+    page = heading("Run", level=2) + "<p>Prose.</p>" + entry("Run", "A training.", "run-1") + entry("load", "Load it.")
+    finished = finish_site.with_fields(page, FIELDS)
+    before, _, after = finished.partition('<table class="table table-sm fields">')
+    assert before.endswith("<p><em>A training.</em></p>")
+    assert "<td><code>seed</code></td><td><code>int</code></td><td><code>0</code></td>" in after
+    assert "of the shuffle &lt; all" in after
+    assert after.index("</table>") < after.index("Load it.")
+    assert finish_site.with_fields(finished, FIELDS) == finished # a page is rendered once, but finished each time
+
+
+def test_a_class_without_docstring_takes_none_of_the_next_heading():
+    page = heading("Run") + entry("load", "Load it.")
+    assert finish_site.with_fields(page, FIELDS) == page
+
+
+def test_class_fields(tmp_path):
+    lines = ["class Run:", "    folder:Path # where it is", "    seed:int=0", "class _Private:", "    n:int"]
+    (tmp_path/"training.py").write_text("\n".join(lines))
+    assert finish_site.class_fields(tmp_path) == {
+        "Run": [("folder", "Path", "", "where it is"), ("seed", "int", "0", "")]}
+
+
+def test_the_search_finds_functions_and_leaves_other_headings_alone():
+    page = entry("predict", "Predict <code>all</code>.") + heading("The list", "the-list") + entry("save", "Save.")
+    entries = list(finish_site.symbol_entries({"evaluation.html": page}))
+    assert [(found["title"], found["text"]) for found in entries] == [("predict", "Predict all."), ("save", "Save.")]
+    assert entries[0]["href"] == "evaluation.html#predict"
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    remote = '<script src="https://cdn.example/require.js"></script>\n<script>define(\'jquery\', [], f)</script>\n'
+    kept = '<script src="site_libs/x.js"></script><a href="https://example.org">x</a>'
+    assert finish_site.finish_page(remote + kept) == kept
+
+
+def test_signatures_that_say_nothing_are_removed():
+    nothing = '<div class="sourceCode" id="cb1"><pre class="python"><code>f(args:VAR_POSITIONAL)</code></pre></div>'
+    kept = '<div class="sourceCode" id="cb2"><pre class="python"><code>f(x)</code></pre></div>'
+    assert finish_site.finish_page(kept + nothing + kept) == kept + kept
+
+
+def test_twins_link_to_twins():
+    links = "[a](10_cleaning.ipynb#rules) [b](../how_to/serve_it.ipynb) [c](https://example.org/x.html)"
+    expected = "[a](cleaning.html.md#rules) [b](../how_to/serve_it.html.md) [c](https://example.org/x.html)"
+    assert finish_site.finish_twin(links) == expected
+
+
+def test_llms_text_lists_the_pages_of_the_sidebar():
+    head = '<h1 class="title">{}</h1><meta name="description" content="{}">'
+    pages = {"index.html": head.format("fakenews_nb", "Fine-tune"), "stats.html": head.format("stats", "A &amp; B")}
+    about = {"title": "fakenews_nb", "description": "What it is", "site-url": "https://example.org"}
+    text = finish_site.llms_text(pages, about, "sidebar:\n - index.ipynb\n - 05_stats.ipynb\n - lost.ipynb\n")
+    assert text.endswith("- [fakenews_nb](https://example.org/index.html.md): Fine-tune\n"
+        "- [stats](https://example.org/stats.html.md): A & B\n")
