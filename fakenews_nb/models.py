@@ -287,11 +287,16 @@ def _check_head(
 def _resolve_model_folder(
     folder:str|Path # a model folder or a run folder
     )->Path: # the model folder
-    "Give the model folder, also if a run folder is given."
+    "Give the model folder, also if a run folder is given; `ModelError` if that run is not finished."
     folder = Path(folder)
     is_run = any((folder/"model"/name).is_file() for name in _SETTINGS_FILES)
-    return folder/"model" if is_run else folder
+    if is_run: return folder/"model"
+    if (folder/_RUN_FILE).is_file():
+        raise ModelError("this run is not finished and has no model yet", where=folder,
+            fix="finish it: repeat the fakenews train command with --resume")
+    return folder
 
+_RUN_FILE = "run.json" # in each run folder from its first moment on
 _SETTINGS_FILES = ("config.json", _BASELINE_FILE, _ENSEMBLE_FILE) # one of these is in each model folder
 
 # %% ../nbs/17_models.ipynb #a7d61e54

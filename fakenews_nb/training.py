@@ -31,7 +31,7 @@ from .cleaning import Rule
 from .core import _MADE_BY, ID2LABEL, DataError, FakeNewsError, Interrupted, ModelError, OutputError
 from .files import _catch_write_errors, _claim_folder, new_folder, one_writer, read_json, write_json
 from .kernels import _can_pack, _first_position_id, fast_kernels, tune_process
-from .models import _quiet_transformers, load_encoder
+from .models import _RUN_FILE, _quiet_transformers, load_encoder
 from .reports import _ACCENT_COLORS, new_axes
 from .runtime import _main_process_first, _process_rank, notify, this_machine, versions
 from .splits import load_prepared
@@ -248,7 +248,6 @@ def _recipe_kernels(
     return fast_kernels(model) if recipe.fast_kernels else nullcontext()
 
 # %% ../nbs/19_training.ipynb #4eb95e3a
-_RUN_FILE = "run.json"
 _METRICS_FILE = "metrics.json"
 
 def _open_run(
@@ -307,8 +306,19 @@ def _check_settings(
     if isinstance(before.get("recipe"), dict): before["recipe"] = asdict(Recipe(name="")) | before["recipe"]
     different = [name for name, value in settings.items() if before.get(name) != value]
     if not different: return
-    raise OutputError(f"this run was started with another {', '.join(different)}", where=out/_RUN_FILE,
+    what = f"this run was started with another {', '.join(different)}"
+    if "recipe" in different: what += f" ({_changed_fields(before.get('recipe'), settings['recipe'])})"
+    raise OutputError(what, where=out/_RUN_FILE,
         fix="resume with the same settings, or choose another --out")
+
+def _changed_fields(
+    before:Any, # the recipe as run.json has it
+    now:dict[str, Any] # the recipe of the present call
+    )->str: # such as "epochs was 4 and is 5"
+    "Name the fields of a recipe that differ."
+    if not isinstance(before, dict): return "run.json has none"
+    changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in changed)
 
 # %% ../nbs/19_training.ipynb #10f23c92
 def _checkpoint_folder(

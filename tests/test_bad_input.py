@@ -150,12 +150,15 @@ def bad_models(run_folder, tmp_path):
     change_config(folders["head"], id2label={"0": "REAL", "1": "FAKE"}, label2id={"REAL": 0, "FAKE": 1})
     change_config(folders["encoder"], architectures=["BertModel"])
     (tmp_path/"empty").mkdir()
+    (tmp_path/"begun").mkdir()
+    (tmp_path/"begun"/"run.json").write_text("{}")
     return {
         folders["pickled"]: ["pickle", "not opened"],
         folders["cut"]: ["damaged or cut short", "model.safetensors"],
         folders["head"]: ["wrong head", "REAL"],
         folders["encoder"]: ["wrong head", "BertModel"],
-        tmp_path/"empty": ["no config.json"]}
+        tmp_path/"empty": ["no config.json"],
+        tmp_path/"begun": ["not finished", "--resume"]}
 
 
 def test_bad_model_folders(here, prepared, bad_models, tmp_path):
