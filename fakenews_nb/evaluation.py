@@ -771,7 +771,7 @@ def plot_confusion(
     cells = np.reshape(texts, (2, 2))
     names = list(ID2LABEL.values())
     sns.heatmap(fractions, annot=cells, fmt="", xticklabels=names, yticklabels=names, ax=ax,
-        cmap="Blues", vmin=0, vmax=1, cbar=False, square=True)
+        cmap="Greens", vmin=0, vmax=1, cbar=False, square=True)
     missed = counts[FAKE, REAL]
     false_alarms = counts[REAL, FAKE]
     ax.set(xlabel="predicted label", ylabel="true label")

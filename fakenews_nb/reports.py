@@ -94,7 +94,7 @@ def figure_image(
 
 # %% ../nbs/06_reports.ipynb #93f6e2ba
 CLASS_COLORS = {"fake": "#d55e00", "real": "#0072b2"} # vermillion and blue
-_ACCENT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00") # for lines and bars that do not show a class
+_ACCENT_COLORS = ("#117733", "#aa4499", "#ddaa33", "#44aa99", "#000000") # for lines and bars that do not show a class
 _NEUTRAL_COLOR = "#777777" # for reference lines
 
 # %% ../nbs/06_reports.ipynb #a8093000

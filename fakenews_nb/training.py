@@ -1411,7 +1411,7 @@ def plot_history(
     right = new_axes(ax.twinx())
     average = "macro" if "eval_macro_f1" in evaluations else "weighted"
     f1 = evaluations["eval_macro_f1" if average == "macro" else "eval_f1"]
-    right.plot(evaluations.epoch, f1, "s-", color=f1_color, label="validation F1")
+    right.plot(evaluations.epoch, f1, "s-", color=f1_color, label="validation F1", clip_on=False)
     right.set(ylabel=f"F1 ({average})", ylim=(min(.9, f1.min() - .02), 1.005))
     lines = [*ax.get_lines(), *right.get_lines()]
     ax.legend(handles=lines, frameon=False, loc="upper center", bbox_to_anchor=(.5, -.18), ncol=3)

@@ -281,7 +281,7 @@ def plot_transfer(
     rows = matrix[matrix.model == model]
     values = _pivot(rows, score)
     ax = new_axes(ax, width=1.3*len(values.columns) + 2, height=.6*len(values) + 1.6)
-    colormap = "RdBu_r" if score == "ece" else "RdBu" # blue is good; white is .5, the AUC of random guessing
+    colormap = "PRGn_r" if score == "ece" else "PRGn" # green is good; white is .5, the AUC of random guessing
     labels = _cell_labels(rows, score)
     sns.heatmap(values, annot=labels, fmt="", cmap=colormap, vmin=0, vmax=1, cbar=False, ax=ax, annot_kws={"size": 9})
     ax.set_facecolor("#ddd")

@@ -1,12 +1,15 @@
 """Execute notebooks in place, and store what a reader should see: `make execute NB="nbs/10_cleaning.ipynb …"`.
 
+Figures are stored in twice the displayed size, for high-resolution screens.
 Left out are progress bars, messages on standard error, and the outputs of cells that the site does not show.
 With `--strip`, the notebooks are not executed.
 """
 import argparse
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -33,14 +36,23 @@ def strip(path):
     subprocess.run([BIN/"nbdev_clean", "--fname", path], check=True)
 
 
+def execute(path):
+    "Execute a notebook in place."
+    run = [BIN/"jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.timeout=-1"]
+    with tempfile.TemporaryDirectory() as settings:
+        profile = Path(settings)/"profile_default"
+        profile.mkdir()
+        (profile/"ipython_kernel_config.py").write_text('c.InlineBackend.figure_formats = {"retina"}', encoding="utf-8")
+        subprocess.run([*run, path], check=True, env={**os.environ, "IPYTHONDIR": settings})
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--strip", action="store_true", help="Only remove what no reader needs.")
     args = parser.parse_args()
-    run = [BIN/"jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.timeout=-1"]
     for path in args.notebooks:
-        if not args.strip: subprocess.run([*run, path], check=True)
+        if not args.strip: execute(path)
         strip(path)
 
 

@@ -1,6 +1,7 @@
 "What nbs/assets/finish_site.py makes of the pages that Quarto has rendered."
 import sys
 
+import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT/"nbs"/"assets"))
@@ -57,6 +58,16 @@ def test_signatures_that_say_nothing_are_removed():
     nothing = '<div class="sourceCode" id="cb1"><pre class="python"><code>f(args:VAR_POSITIONAL)</code></pre></div>'
     kept = '<div class="sourceCode" id="cb2"><pre class="python"><code>f(x)</code></pre></div>'
     assert finish_site.finish_page(kept + nothing + kept) == kept + kept
+
+
+@pytest.mark.parametrize("first, second, merged", [
+    (["", "n"], ["label", ""], ["label", "n"]), (["", "", "n"], ["a", "b", "&nbsp;"], ["a", "b", "n"]),
+    (["true label", "n"], ["set", ""], None), (["", "n"], ["label"], None)])
+def test_the_name_of_an_index_stands_in_the_head(first, second, merged):
+    def row(cells): return f"<tr>{''.join(f'<th>{cell}</th>' for cell in cells)}</tr>"
+    head, body = f"<thead>{row(first)}\n{row(second)}</thead>", "<tbody><tr><td>1</td></tr></tbody>"
+    expected = f"<thead>{row(merged)}</thead>".replace("<tr>", '<tr class="header">') if merged else head
+    assert finish_site.finish_page(head + body) == expected + body
 
 
 def test_twins_link_to_twins():

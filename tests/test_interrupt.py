@@ -11,7 +11,7 @@ from conftest import COMMAND, fakenews
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 PATIENCE = 900 # seconds, for a busy machine
-SETTINGS = ("--model", "tiny", "--epochs", "30", "--lr", "1e-3", "--max-length", "128")
+SETTINGS = ("--model", "tiny", "--epochs", "12", "--lr", "1e-3", "--max-length", "64")
 
 
 @pytest.fixture

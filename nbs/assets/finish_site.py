@@ -17,6 +17,10 @@ REQUIRE_SHIM = re.compile(r'<script[^>]*>define\(\'jquery\'[^<]*</script>\s*')
 EMPTY_SIGNATURE = re.compile(
     r'<div class="sourceCode"[^>]*><pre[^>]*>(?:(?!</pre>).)*?VAR_POSITIONAL.*?</pre></div>', re.S)
 NOTEBOOK_LINK = re.compile(r"\(((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
+# The head of a table in two rows, as pandas writes it if the index has a name
+TWO_HEAD_ROWS = re.compile(
+    r"<thead>\s*<tr[^>]*>((?:(?!</tr>).)*)</tr>\s*<tr[^>]*>((?:(?!</tr>).)*)</tr>\s*</thead>", re.S)
+HEAD_CELL = re.compile(r"<th[^>]*>(.*?)</th>", re.S)
 FIELD_TABLE = re.compile(r'<table class="table table-sm fields">.*?</table>', re.S)
 # The entry of a function or a class: a heading that is its name alone, and before the next heading its docstring.
 SYMBOL = re.compile(
@@ -64,11 +68,26 @@ def with_fields(html, fields):
     return SYMBOL.sub(add_table, html)
 
 
+def head_cells(row): return [cell.replace("&nbsp;", "").strip() for cell in HEAD_CELL.findall(row)]
+
+
+def with_one_head_row(html):
+    "A page on which the name of an index stands beside the names of the columns, not in a row of its own."
+    def merge(found):
+        columns, names = head_cells(found[1]), head_cells(found[2])
+        if "colspan" in found[0] or len(columns) != len(names): return found[0]
+        pairs = list(zip(columns, names, strict=True))
+        if any(column and name for column, name in pairs): return found[0] # the columns have a name, too
+        cells = "".join(f"<th>{column or name}</th>" for column, name in pairs)
+        return f'<thead><tr class="header">{cells}</tr></thead>'
+    return TWO_HEAD_ROWS.sub(merge, html)
+
+
 def finish_page(html):
-    "A page without remote scripts and without signatures that say nothing."
+    "A page without remote scripts, without signatures that say nothing, and without rows that are nearly empty."
     html = REMOTE_SCRIPT.sub("", html)
     html = REQUIRE_SHIM.sub("", html)
-    return EMPTY_SIGNATURE.sub("", html)
+    return with_one_head_row(EMPTY_SIGNATURE.sub("", html))
 
 
 def finish_twin(markdown):
