@@ -577,7 +577,7 @@ def _shortcuts_title(
     n_giveaways:int # number of giveaways
     )->str: # the finding
     "The title of the figure of shortcuts."
-    if n_giveaways > 1: return f"{n_giveaways} features give the label away"
+    if n_giveaways > 1: return f"{n_giveaways} features give the label away; the strongest yes-or-no features"
     return "One feature gives the label away" if n_giveaways else "No single feature gives the label away"
 
 # %% ../nbs/15_audit.ipynb #f637527e
