@@ -15,6 +15,7 @@ LOADED = { # tag -> the attribute that makes a browser load something
 LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest"}
 REMOTE_STYLE = re.compile(r"(?:@import\s+|url\()\s*[\"']?(?:https?:)?//", re.I)
 SITE_PATH = "/fakenews_nb/"
+SITE = f"https://fakenews-nb.github.io{SITE_PATH}"
 RAW_LINK = re.compile(r"\]\((?:https?:|[\w/.-]+\.(?:html|ipynb))")
 
 
@@ -85,7 +86,7 @@ def page_faults(html):
 
 def link_fault(root, pages, path, link):
     "What is wrong with a link of the page at `path`, or None; links to other hosts are not followed."
-    parts = urlsplit(link)
+    parts = urlsplit(link.replace(SITE, SITE_PATH))
     if parts.scheme or parts.netloc or link in ("#", ""): return None
     target = path
     if parts.path.startswith(SITE_PATH): target = root/unquote(parts.path.removeprefix(SITE_PATH)) # on the page 404

@@ -71,9 +71,16 @@ def test_the_name_of_an_index_stands_in_the_head(first, second, merged):
 
 
 def test_twins_link_to_twins():
-    links = "[a](10_cleaning.ipynb#rules) [b](../how_to/serve_it.ipynb) [c](https://example.org/x.html)"
-    expected = "[a](cleaning.html.md#rules) [b](../how_to/serve_it.html.md) [c](https://example.org/x.html)"
+    links = '<a href="05_stats.ipynb">s</a> [a](10_cleaning.ipynb#rules) [b](../how_to/serve_it.ipynb) [c](https://example.org/x.html)'
+    expected = '<a href="stats.html.md">s</a> [a](cleaning.html.md#rules) [b](../how_to/serve_it.html.md) [c](https://example.org/x.html)'
     assert finish_site.finish_twin(links) == expected
+
+
+def test_links_to_the_site_are_relative():
+    site, ids = "https://example.org", {"stats.html": {"holm"}, "how_to/serve_it.html": set()}
+    page = "".join(f'<a href="{site}/{link}">x</a>' for link in ("stats.html#holm", "stats.html#_lost", "gone.html"))
+    expected = f'<a href="../stats.html#holm">x</a><a href="../stats.html">x</a><a href="{site}/gone.html">x</a>'
+    assert finish_site.with_local_links("how_to/serve_it.html", page, ids, site) == expected
 
 
 def test_llms_text_lists_the_pages_of_the_sidebar():

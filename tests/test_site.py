@@ -250,9 +250,11 @@ def test_the_check_of_built_pages_notices_raw_markdown():
 
 
 def test_the_check_of_built_pages_follows_links(tmp_path):
-    links = [f'<a href="{link}">x</a>' for link in ("b.html", "a.html#here", "#gone")]
+    own = "https://fakenews-nb.github.io/fakenews_nb/a.html"
+    links = [f'<a href="{link}">x</a>' for link in ("b.html", "a.html#here", "#gone", own, f"{own}#lost")]
     (tmp_path/"a.html").write_text(f'<p id="here">{" ".join(links)}</p>')
-    assert site_faults(tmp_path) == ["a.html: dead link: b.html", "a.html: no such anchor: #gone"]
+    assert site_faults(tmp_path) == ["a.html: dead link: b.html", "a.html: no such anchor: #gone",
+        f"a.html: no such anchor: {own}#lost"]
     assert site_faults(tmp_path/"nowhere") != []
 
 

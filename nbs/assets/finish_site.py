@@ -7,6 +7,7 @@ import ast
 import html as html_module
 import json
 import os
+import posixpath
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ REQUIRE_SHIM = re.compile(r'<script[^>]*>define\(\'jquery\'[^<]*</script>\s*')
 # nbdev shows this in place of the fields of a named tuple or a protocol; the table of fields says what there is
 EMPTY_SIGNATURE = re.compile(
     r'<div class="sourceCode"[^>]*><pre[^>]*>(?:(?!</pre>).)*?VAR_POSITIONAL.*?</pre></div>', re.S)
-NOTEBOOK_LINK = re.compile(r"\(((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?\)")
+NOTEBOOK_LINK = re.compile(r"""(\(|href=")((?:[\w./]*/)?)(?:\d\d_)?(\w+)\.ipynb(#[\w.-]+)?(\)|")""")
 # The head of a table in two rows, as pandas writes it if the index has a name
 TWO_HEAD_ROWS = re.compile(
     r"<thead>\s*<tr[^>]*>((?:(?!</tr>).)*)</tr>\s*<tr[^>]*>((?:(?!</tr>).)*)</tr>\s*</thead>", re.S)
@@ -90,9 +91,22 @@ def finish_page(html):
     return with_one_head_row(EMPTY_SIGNATURE.sub("", html))
 
 
+def with_local_links(page, html, ids, site):
+    """A page whose links to other pages of the site are relative.
+
+    nbdev links each name in backticks to its entry; what has no entry of its own leads to its page.
+    """
+    def relative(found):
+        target, anchor = found[1], found[2] or ""
+        if target not in ids: return found[0]
+        if anchor[1:] not in ids[target]: anchor = ""
+        return f'href="{posixpath.relpath(target, posixpath.dirname(page) or ".")}{anchor}"'
+    return re.sub(rf'(?<=<a )href="{re.escape(site)}/([\w./-]+\.html)(#[^"]*)?"', relative, html)
+
+
 def finish_twin(markdown):
     "The Markdown of a page, with links to the Markdown of other pages."
-    return NOTEBOOK_LINK.sub(r"(\1\2.html.md\3)", markdown)
+    return NOTEBOOK_LINK.sub(r"\1\2\3.html.md\4\5", markdown)
 
 
 def title_and_description(html):
@@ -139,9 +153,11 @@ def main():
     fields = class_fields(root/"fakenews_nb")
     pages = {}
     for path in sorted(out.rglob("*.html")):
-        html = with_fields(finish_page(path.read_text(encoding="utf-8")), fields)
-        path.write_text(html, encoding="utf-8")
-        pages[path.relative_to(out).as_posix()] = html
+        pages[path.relative_to(out).as_posix()] = with_fields(finish_page(path.read_text(encoding="utf-8")), fields)
+    ids = {page: set(re.findall(r'\bid="([^"]+)"', html)) for page, html in pages.items()}
+    for page, html in pages.items():
+        if page != "404.html": pages[page] = with_local_links(page, html, ids, about["site-url"]) # 404: no fixed place
+        (out/page).write_text(pages[page], encoding="utf-8")
     index = json.loads((out/"search.json").read_text(encoding="utf-8"))
     symbols = list(symbol_entries(pages))
     names = {entry["objectID"] for entry in symbols}
