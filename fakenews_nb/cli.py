@@ -9,6 +9,7 @@ __all__ = ['app', 'main']
 import csv
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,10 @@ def _guarded(
             if type(error).__name__ != "OutOfMemoryError": raise # PyTorch's, which is not imported here
             problem = FakeNewsError("the memory of the GPU is full",
                 fix="lower --max-length, or the batch size of a training; close other programs that use the GPU")
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("fakenews_nb"): raise
+            problem = FakeNewsError(f"this needs the package {error.name}, which is not installed",
+                fix="install the requirements of fakenews_nb; a light installation only predicts single texts")
         except OSError as error:
             problem = FakeNewsError(error.strerror or str(error), where=error.filename,
                 fix="check the path, the permissions and the free space")
@@ -138,7 +143,7 @@ def _read_label_pairs(
     for meaning in pairs.values():
         if meaning.lower() not in meanings:
             raise DataError(f"{meaning!r} is neither fake nor real nor out", where="--labels",
-                fix="such as --labels FALSE=fake,TRUE=real")
+                fix="write the value of the file first, then what it means, such as --labels FALSE=fake,TRUE=real")
     return {value: meanings[meaning.lower()] for value, meaning in pairs.items()}
 
 def _given(
@@ -812,6 +817,10 @@ def _read_text_arguments(
     if texts.count("-") > 1:
         raise DataError("standard input can be read only once", where="-", fix="give one -, or name a file with --file")
     restored = [text.removeprefix("\0") for text in texts]
+    for text in restored:
+        if not os.path.isfile(text): continue
+        raise DataError("this is the name of a file, not a text", where=text,
+            fix=f"predict its articles with --file {text}, or what it says with: fakenews predict MODEL - < {text}")
     if "-" not in texts: return restored
     piped = sys.stdin.read()
     if not piped.strip():
@@ -984,7 +993,7 @@ def _serve_command(
     needed = ("fastapi", "uvicorn", "gradio") if page else ("fastapi", "uvicorn")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        raise FakeNewsError(f"the server needs {', '.join(missing)}, which is not installed",
+        raise FakeNewsError(f"the server needs packages that are not installed: {', '.join(missing)}",
             fix='pip install "fakenews_nb[serve]"; without the page, pip install fastapi uvicorn and --no-page suffice')
     from fakenews_nb.serving import Limits, serve
     limits = Limits(max_articles, max_megabytes, max_seconds, requests_per_minute)

@@ -140,7 +140,9 @@ def _check_ids(
     "Check that each id occurs once; `DataError` names the first that does not."
     is_repeated = articles.id.duplicated()
     if not is_repeated.any(): return
-    what = f"the id {articles.id[is_repeated].iloc[0]!r} stands for more than one row"
+    repeated = articles.id[is_repeated].unique()
+    what = f"the id {repeated[0]!r} stands for more than one row"
+    if len(repeated) > 1: what += f"; {len(repeated):,} ids do"
     fix = "repair the column id, or number the rows with --columns id=none"
     raise DataError(what, where=articles.attrs.get("origin"), fix=fix)
 
@@ -879,7 +881,7 @@ def _choose_corpus(
     folder = Path(name).expanduser()
     if folder.is_dir(): return _recognize_corpus(folder), folder
     fix = f"use one of {', '.join(CORPORA)}, sample, a folder with one of them, or a file ({', '.join(_READABLE)})"
-    raise DataError(f"no corpus is called {name!r}", fix=fix)
+    raise DataError(f"no corpus is called {name!r}, and there is no such file or folder", fix=fix)
 
 def _recognize_corpus(
     folder:str|Path # any folder

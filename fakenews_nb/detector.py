@@ -204,10 +204,11 @@ def _report_abstention(
         notify("no abstention and no out-of-distribution score: the model folder has no rules for them")
         return
     if np.isfinite(abstention.least_confidence(error_rate)): return
-    reached = ", ".join(f"{rate:g}" for rate in abstention.thresholds) or "none"
+    reached = ", ".join(f"{rate:g}" for rate in abstention.thresholds)
+    advice = f"choose a higher rate (kept: {reached}), or train with more validation articles" if reached else \
+        "no higher rate is kept either, so more validation articles are needed"
     notify(f"the detector abstains from every text: with {abstention.articles:,} validation articles, no threshold "
-        f"keeps an error rate of {error_rate:g}; choose a higher rate (kept: {reached}), or train with more "
-        "validation articles")
+        f"keeps an error rate of {error_rate:g}; {advice}")
 
 # %% ../nbs/30_detector.ipynb #659c557f
 _NO_LETTERS = "no letters: the verdict has no meaning"

@@ -132,8 +132,8 @@ def _check_engine(
         raise DataError(f"unknown engine {engine!r}", where="engine", fix=f"choose one of {known}")
     _check_packages(engine, int8)
     if int8 and articles is None:
-        raise DataError("int8 changes predictions, and without articles nobody knows how many", where="int8",
-            fix="pass test articles, or export in full precision")
+        raise DataError("int8 changes some predictions, and test articles are needed to count them", where="int8",
+            fix="pass test articles (--data PREPARED), or export in full precision")
     if int8 and engine == "openvino" and (calibration is None or len(calibration) == 0):
         raise DataError("int8 for OpenVINO is calibrated on training articles", where="calibration",
             fix="pass training articles, or take onnxruntime, which needs none")

@@ -378,7 +378,7 @@ def _require(
     "Check that packages are installed; `ModelError` names those that are not."
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise ModelError(f"the server needs {', '.join(missing)}, which is not installed",
+        raise ModelError(f"the server needs packages that are not installed: {', '.join(missing)}",
             fix='pip install "fakenews_nb[serve]"')
 
 # %% ../nbs/34_serving.ipynb #d3458aee

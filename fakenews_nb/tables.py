@@ -350,7 +350,7 @@ def _is_undecided(
     return expected == _EXCEL and kind == _ZIP
 
 # %% ../nbs/02_tables.ipynb #934eb657
-_ENCODING_FIX = "save the file as UTF-8, or state its encoding (--encoding latin-1, --encoding utf-16)"
+_ENCODING_FIX = "save the file as UTF-8, or state its encoding (--encoding cp1252 for Windows, --encoding utf-16)"
 
 def _read_text(
     path:str|Path, # a text file

@@ -8,7 +8,10 @@ import sys
 
 import pandas as pd
 import pytest
+import typer
 from conftest import COMMAND
+
+from fakenews_nb.cli import _guarded
 
 HEADER = "title,text,label\n"
 LABELS = ("fake", "real")
@@ -284,3 +287,18 @@ def test_the_smallest_corpus_is_trained_and_reported(here, tmp_path):
     train = ("train", tmp_path/"data", "--model", "tiny", "--epochs", 1, "--max-length", 32, "--out", tmp_path/"run")
     assert here(*train)[0] == 0
     assert (tmp_path/"run"/"report.html").is_file()
+
+
+def test_the_name_of_a_file_is_no_text(here, run_folder, tmp_path):
+    file = tmp_path/"news.csv"
+    file.write_text("text\nThe council met.\n")
+    refused(here("predict", run_folder, file), "name of a file", f"--file {file}")
+
+
+def test_a_missing_package_is_named(capsys):
+    "As in a light installation, which has neither pandas nor scipy."
+    def command(): raise ModuleNotFoundError("No module named 'pandas'", name="pandas")
+    with pytest.raises(typer.Exit): _guarded(command)()
+    assert "needs the package pandas" in capsys.readouterr().err
+    def broken(): raise ModuleNotFoundError("No module named 'fakenews_nb.gone'", name="fakenews_nb.gone")
+    with pytest.raises(ModuleNotFoundError): _guarded(broken)()
