@@ -246,8 +246,10 @@ class AuditReport:
 
     def __str__(self)->str:
         numbered = [f"{number}. {sentence}" for number, sentence in enumerate(self.summary, 1)]
-        tables = [f"{title}\n{table.to_string(index=False)}" for title, table in self.tables.items()]
-        return "\n\n".join(["\n".join(numbered), f"What to do: {self.advice}", *tables])
+        blocks = ["\n".join(numbered), f"What to do: {self.advice}"]
+        for title, table in self.tables.items():
+            blocks.append(f"{title}\n{table.to_string(index=False) if len(table) else 'none'}")
+        return "\n\n".join(blocks)
 
     def _repr_html_(self)->str:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.summary)
