@@ -130,6 +130,7 @@ def finetune(
     dataset, manifest = load_prepared(data)
     train = _limit_articles(dataset["train"], limit, data)
     texts = article_texts(train, recipe.missing_parts)
+    if resume and (Path(out)/_RUN_FILE).is_file(): _check_settings(Path(out), {"model": str(model)}) # before a download
     encoder, tokenizer = load_encoder(model, texts, recipe.max_length, recipe.seed)
     rank, running = _process_rank()
     process_count = _process_count(processes, running)
@@ -307,15 +308,18 @@ def _check_settings(
     different = [name for name, value in settings.items() if before.get(name) != value]
     if not different: return
     what = f"this run was started with another {', '.join(different)}"
-    if "recipe" in different: what += f" ({_changed_fields(before.get('recipe'), settings['recipe'])})"
+    named = [name for name in ("model", "limit") if name in different]
+    changes = [_changed_fields({name: before.get(name)}, {name: settings[name]}) for name in named]
+    if "recipe" in different: changes.append(_changed_fields(before.get("recipe"), settings["recipe"]))
+    if changes: what += f" ({', '.join(changes)})"
     raise OutputError(what, where=out/_RUN_FILE,
         fix="resume with the same settings, or choose another --out")
 
 def _changed_fields(
-    before:Any, # the recipe as run.json has it
-    now:dict[str, Any] # the recipe of the present call
+    before:Any, # settings as run.json has them
+    now:dict[str, Any] # those of the present call
     )->str: # such as "epochs was 4 and is 5"
-    "Name the fields of a recipe that differ."
+    "Name the settings that differ."
     if not isinstance(before, dict): return "run.json has none"
     changed = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     return ", ".join(f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in changed)

@@ -302,3 +302,12 @@ def test_a_missing_package_is_named(capsys):
     assert "needs the package pandas" in capsys.readouterr().err
     def broken(): raise ModuleNotFoundError("No module named 'fakenews_nb.gone'", name="fakenews_nb.gone")
     with pytest.raises(ModuleNotFoundError): _guarded(broken)()
+
+
+def test_a_run_is_not_resumed_with_another_model(here, prepared, tmp_path):
+    "Nor is that other model looked for first, on the Hub, say."
+    (tmp_path/"begun").mkdir()
+    (tmp_path/"begun"/"run.json").write_text(json.dumps({"made_by": "fakenews_nb", "model": "tiny"}))
+    before = files(tmp_path)
+    refused(here("train", prepared, "--resume", "--out", tmp_path/"begun"), "model was 'tiny' and is 'tinybert'")
+    assert files(tmp_path) == before
