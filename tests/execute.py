@@ -5,6 +5,8 @@ Left out are progress bars, messages on standard error, and the outputs of cells
 With `--strip`, the notebooks are not executed.
 """
 import argparse
+import base64
+import io
 import os
 import re
 import subprocess
@@ -13,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 BIN = Path(sys.executable).parent
 UNSEEN = re.compile(r"^#\| output: false", re.M)
@@ -24,6 +27,17 @@ def is_unwanted(output):
     return is_bar or output.get("name") == "stderr"
 
 
+def shrink_figure(output):
+    "Store a figure with a palette of 256 colours, if that is smaller: a chart needs no more."
+    png = output.get("data", {}).get("image/png")
+    if not png: return
+    image, smaller = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
+    if image.mode == "P": return
+    image.convert("RGB").quantize(256).save(smaller, "PNG", optimize=True)
+    shrunk = base64.b64encode(smaller.getvalue()).decode()
+    if len(shrunk) < len(png): output.data["image/png"] = shrunk
+
+
 def strip(path):
     "Remove from a notebook what no reader needs."
     notebook = nbformat.read(path, 4)
@@ -32,6 +46,7 @@ def strip(path):
         if cell.cell_type != "code": continue
         kept = [] if UNSEEN.search(cell.source) else cell.outputs
         cell.outputs = [output for output in kept if not is_unwanted(output)]
+        for output in cell.outputs: shrink_figure(output)
     nbformat.write(notebook, path)
     subprocess.run([BIN/"nbdev_clean", "--fname", path], check=True)
 
