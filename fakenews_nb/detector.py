@@ -57,6 +57,7 @@ class Verdict(NamedTuple):
 
 # %% ../nbs/30_detector.ipynb #43e43e4c
 _READ_AHEAD = 1024 # texts of a generator that are sorted by length together
+_DEFAULT_THRESHOLD = .5 # at which the error rates were measured
 
 @dataclass(frozen=True)
 class Detector:
@@ -82,7 +83,7 @@ class Detector:
         folder = _resolve_model_folder(folder)
         model = load_model(folder, threads=threads)
         abstention = AbstentionRules.load(folder)
-        _report_abstention(abstention, error_rate)
+        _report_abstention(abstention, error_rate, threshold)
         return cls(model, TextPipeline.load(folder), abstention, threshold, error_rate, folder)
 
     def predict(self,
@@ -92,7 +93,7 @@ class Detector:
         )->Any: # a Verdict, a list, a DataFrame or a generator, as the table above says
         "Predict texts; `DataError` if there are too few titles, or if no text has letters (but not for a generator)."
         is_one, is_stream = isinstance(texts, (str, Mapping)), isinstance(texts, Iterator)
-        if prior is not None and self.threshold != .5:
+        if prior is not None and self.threshold != _DEFAULT_THRESHOLD:
             raise DataError("a prior and a threshold were stated, and each decides which texts are fake", where="prior",
                 fix="load the detector without a threshold, or leave the prior out")
         if prior is not None and (is_one or is_stream):
@@ -110,6 +111,11 @@ class Detector:
         )->list[str]: # the texts that the model reads, in order
         "Clean and join titles and bodies as in training."
         return self.text_pipeline.texts({"title": titles, "text": bodies})
+
+    @property
+    def _can_abstain(self)->bool: # True if the error rates are known, and hold for the threshold
+        "Tell whether `abstain` is known."
+        return self.abstention is not None and self.threshold == _DEFAULT_THRESHOLD
 
     def fingerprint(self)->dict[str, Any]: # names and values that can be written as JSON
         "Describe all that decides the verdicts: the checksum of each file of the model folder, and the settings."
@@ -190,20 +196,25 @@ class Detector:
         ood = self.abstention.ood
         scores = ood.scores(embeddings)
         return {
-            "abstain": (~(probability >= least)).tolist(),
+            "abstain": (~(probability >= least)).tolist() if self._can_abstain else [None]*len(scores),
             "ood_score": scores.tolist(),
             "out_of_distribution": (~(scores <= ood.limit)).tolist()}
 
 # %% ../nbs/30_detector.ipynb #5d47a4bc
 def _report_abstention(
     abstention:AbstentionRules|None, # of a model folder
-    error_rate:float # largest fraction of wrong answers
+    error_rate:float, # largest fraction of wrong answers
+    threshold:float # of the verdicts
     )->None:
     "Say if a detector cannot abstain, or has to abstain always; `DataError` if no threshold was chosen for the rate."
     if abstention is None:
         notify("no abstention and no out-of-distribution score: the model folder has no rules for them")
         return
-    if np.isfinite(abstention.least_confidence(error_rate)): return
+    least = abstention.least_confidence(error_rate)
+    if threshold != _DEFAULT_THRESHOLD:
+        notify(f"no abstention at a threshold of {threshold:g}: the error rates were measured at {_DEFAULT_THRESHOLD}")
+        return
+    if np.isfinite(least): return
     reached = ", ".join(f"{rate:g}" for rate in abstention.thresholds)
     advice = f"choose a higher rate (kept: {reached}), or train with more validation articles" if reached else \
         "no higher rate is kept either, so more validation articles are needed"

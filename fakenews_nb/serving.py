@@ -354,7 +354,7 @@ def _add_addresses(
     async def model()->dict[str, Any]:
         return {"labels": list(ID2LABEL.values()), "runs_on": detector.model.kind,
             "max_tokens": detector.model.max_length, "threshold": detector.threshold,
-            "error_rate": detector.error_rate, "can_abstain": detector.abstention is not None,
+            "error_rate": detector.error_rate, "can_abstain": detector._can_abstain,
             "limits": asdict(limits), "versions": versions()}
 
     @app.get("/health", summary="Tell whether the server is up")

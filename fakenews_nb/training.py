@@ -1322,6 +1322,9 @@ def _finite_entries(
     return entry | dict.fromkeys(lost)
 
 # %% ../nbs/19_training.ipynb #4854be78
+_NOTHING_LEARNED = "the model has learned nothing that tells the classes apart; " \
+    "train for more epochs, or try a linear model (--model linear_svc)"
+
 def _validation_notes(
     history:list[dict[str, Any]], # the log entries of Trainer
     n:int # number of validation articles
@@ -1331,7 +1334,7 @@ def _validation_notes(
     fake_recall, real_recall = [saved.get(f"eval_{name}_recall") for name in ID2LABEL.values()]
     articles = f"{n:,} validation articles"
     notes = [
-        stats._single_class_sentence(fake_recall, real_recall, articles),
+        stats._single_class_sentence(fake_recall, real_recall, articles, _NOTHING_LEARNED),
         _one_label_note(saved, articles),
         _divergence_note(history)]
     return [note for note in notes if note]
