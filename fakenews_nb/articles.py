@@ -281,17 +281,19 @@ def _read_labels(
     where:str|Path="", # the file, for messages
     drop_unlabelled:bool=False # see article_table
     )->list[int]: # 0, 1 or _LEFT_OUT for each row
-    "Map a label column to 0 and 1; `DataError` names the first row with an unknown value, and how many are like it."
+    "Map a label column to 0 and 1; `DataError` names the first rows without a label or with an unknown one."
     meanings = _label_meanings(labels, where)
     is_missing = values.isna().to_numpy()
     cells = values.to_numpy(dtype=object)
     keys = [None if missing else _label_key(cell) for cell, missing in zip(cells, is_missing, strict=True)]
     counts = Counter(keys)
-    _check_labels_present(keys, drop_unlabelled, values.name, where)
+    problems = []
+    if None in keys and not drop_unlabelled: problems.append(_missing_labels(keys, values.name, where))
     unknown = [key for key in keys if key is not None and key not in meanings]
     if unknown:
         written = {key: _label_text(key, cell) for key, cell in zip(keys, cells, strict=True)}
-        raise _unknown_label(keys, unknown, written, values.name, where)
+        problems.append(_unknown_labels(keys, unknown, written, values.name, where))
+    if problems: raise _join_errors(problems)
     left_out = [key for key in counts if key is not None and meanings[key] == _LEFT_OUT]
     for key in left_out: notify(f"rows left out because of the label {key!r}: {counts[key]:,}")
     if counts[None]: notify(f"rows left out because they have no label: {counts[None]:,}")
@@ -300,19 +302,26 @@ def _read_labels(
         raise DataError("every row is left out", where=where, fix="check --labels and --drop-unlabelled")
     return mapped
 
-def _check_labels_present(
-    keys:list[str|None], # of the labels
-    drop_unlabelled:bool, # True: nothing to check
+def _join_errors(
+    errors:list[DataError] # at least one
+    )->DataError: # to be raised
+    "Join errors to one that names the problems, the places and the remedies of all."
+    what = "; ".join(error.what for error in errors)
+    where = "; ".join(str(error.where) for error in errors)
+    fix = "; ".join(str(error.fix) for error in errors)
+    return DataError(what, where=where, fix=fix)
+
+def _missing_labels(
+    keys:list[str|None], # of the labels, at least one of them missing
     column:object, # the name of the label column
     where:str|Path # the file, for messages
-    )->None:
-    "Check that every row has a label; `DataError` names the first that has none, and how many there are."
-    if drop_unlabelled or None not in keys: return
-    raise DataError(f"rows without a label: {keys.count(None):,} of {len(keys):,}",
+    )->DataError: # to be raised
+    "The error for rows without a label."
+    return DataError(f"rows without a label: {keys.count(None):,} of {len(keys):,}",
         where=_place(where, keys.index(None), column),
         fix="fill in the labels, or leave these rows out with --drop-unlabelled")
 
-def _unknown_label(
+def _unknown_labels(
     keys:list[str|None], # of all labels
     unknown:list[str], # those that have no meaning
     written:dict[str|None, str], # key → the label as the table has it

@@ -60,7 +60,8 @@ def run_audit(
     rules = cleaning_rules(clean)
     if split is not None and split not in SPLITTERS:
         raise DataError(f"no split is called {split!r}", where="--split", fix=f"one of {', '.join(SPLITTERS)}")
-    if (Path(source)/splits._MANIFEST_FILE).is_file():
+    is_prepared = isinstance(source, (str, Path)) and (Path(source)/splits._MANIFEST_FILE).is_file()
+    if is_prepared:
         settings = {"clean": rules, "split": split, "held_out": held_out, "path": path, **reading}
         reason = "a prepared folder is read, cleaned and split already"
         _refuse_settings(settings, reason, "audit the source of the folder", where=source)

@@ -88,7 +88,10 @@ def _load_one(
 def _source_names(
     source:str|Path # see load_articles
     )->list[str]: # the names of the sources to read
-    "Split names that are joined by +; a file or folder whose name contains a + is one source."
+    "Split names joined by +, but not the name of a file or folder that exists; `DataError` if it is no name."
+    if not isinstance(source, (str, Path)):
+        raise DataError(f"expected the name of a corpus or a file, got a {type(source).__name__}", where="source",
+            fix="write a table to a file, such as by to_parquet, and pass the file's path")
     name = str(source)
     return [name] if Path(name).expanduser().exists() else name.split("+")
 

@@ -214,6 +214,15 @@ def test_two_rules_of_one_name():
         count_rules(load_articles("sample"), twice)
 
 
+def test_a_table_in_place_of_a_file(tmp_path):
+    from fakenews_nb import load_articles, prepare, run_audit
+    from fakenews_nb.core import DataError
+    table = load_articles("sample")
+    for use in (load_articles, run_audit, lambda source: prepare(source, tmp_path/"out")):
+        with pytest.raises(DataError, match=r"(?s)name of a corpus or a file, got a DataFrame.*to_parquet"): use(table)
+    assert not (tmp_path/"out").exists()
+
+
 FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
