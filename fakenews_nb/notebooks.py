@@ -20,6 +20,7 @@ from .data import _KAGGLE_INPUT, CORPORA, _default_folders, _find_corpus, _searc
 from .files import new_file
 from .models import _MODELS
 from .runtime import Machine, this_machine, versions
+from .tables import _counted
 
 # %% auto #0
 __all__ = ['NotebookSettings', 'start_notebook']
@@ -166,7 +167,8 @@ def _describe(
     )->list[str]: # lines
     "Describe where a notebook runs and what it works on."
     machine = settings.machine
-    device = f"{machine.devices} × {machine.name}" if machine.device == "cuda" else f"no GPU, {machine.cpus} processors"
+    device = f"{machine.devices} × {machine.name}"
+    if machine.device != "cuda": device = f"no GPU, {_counted(machine.cpus, 'processor')}"
     model = _MODELS.get(settings.model, settings.model)
     if Path(model).is_dir(): model = f"the folder {Path(model).name}"
     return [

@@ -180,6 +180,44 @@ def test_the_check_of_outputs_notices_a_lost_figure():
     assert lost_figure(nbformat.v4.new_code_cell("#| fig-alt: A line\nplot()", outputs=[table]))
 
 
+# ---- announced and not shown -----------------------------------------------------------------------------------------
+
+def shows_something(cell):
+    "Whether a page shows a cell of code: itself, its outputs, or the documentation of a public name."
+    if re.search(r"^#\| hide", cell.source, re.M): return False
+    if not re.search(r"^#\| export", cell.source, re.M): return True
+    return bool(re.search(r"^(?:async )?(?:def|class) [A-Za-z]", cell.source, re.M))
+
+
+def unkept_announcements(notebook):
+    "Paragraphs that end with a colon, where the page does not show what they announce."
+    faults, last, hidden = [], "", False
+    for cell in [*notebook.cells, nbformat.v4.new_markdown_cell("# The end")]:
+        if cell.cell_type == "code":
+            if shows_something(cell): last = ""
+            else: hidden = True
+            continue
+        is_heading = cell.source.lstrip().startswith("#")
+        if last.endswith(":") and (hidden or is_heading): faults.append(last)
+        last, hidden = cell.source.rstrip().rpartition("\n")[2], False
+    return faults
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_what_a_colon_announces_is_shown(path):
+    assert unkept_announcements(read(path)) == []
+
+
+@pytest.mark.parametrize("source, expected", [
+    ("#| export\ndef _helper(): pass", ["We do this:"]),
+    ("#| hide\nassert True", ["We do this:"]),
+    ("#| export\ndef helper(): pass", []),
+    ("1 + 1", [])])
+def test_the_check_of_announcements_notices(source, expected):
+    cells = [nbformat.v4.new_markdown_cell("## Title\n\nWe do this:"), nbformat.v4.new_code_cell(source)]
+    assert unkept_announcements(nbformat.v4.new_notebook(cells=cells)) == expected
+
+
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
 NUMBER = re.compile(r"(?<![\w.])(\d*\.\d{2,}|\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?= %))")
