@@ -90,3 +90,77 @@ def test_llms_text_lists_the_pages_of_the_sidebar():
     text = finish_site.llms_text(pages, about, "sidebar:\n - index.ipynb\n - 05_stats.ipynb\n - lost.ipynb\n")
     assert text.endswith("- [fakenews_nb](https://example.org/index.html.md): Fine-tune\n"
         "- [stats](https://example.org/stats.html.md): A & B\n")
+
+
+def table(*rows):
+    "A table as Quarto writes it: a head and a body."
+    head, *body = [[f"<{tag}>{cell}</{tag}>" for cell in row]
+        for tag, row in zip(["th", *["td"]*len(rows)], rows, strict=False)]
+    lines = "".join(f'<tr class="odd">{"".join(row)}</tr>' for row in body)
+    return f'<table class="dataframe"><thead><tr>{"".join(head)}</tr></thead><tbody>{lines}</tbody></table>'
+
+
+def test_columns_of_numbers_are_aligned():
+    finished = finish_site.with_aligned_numbers(table(["model", "F1"], ["svc", "0.95 (0.94–0.96)"], ["7", "−1,303"]))
+    assert finished.count('style="text-align: right; white-space: nowrap"') == 3 # the head, and two cells
+    assert "<th>model</th>" in finished
+    assert '<td style="text-align: right; white-space: nowrap">−1,303</td>' in finished
+    words = table(["model", "note"], ["svc", "a note"], ["tree", "7 articles"])
+    assert finish_site.with_aligned_numbers(words) == words
+
+
+def test_a_table_with_its_own_alignment_is_left_alone():
+    own = table(["a"], ["1"]).replace("<td>", '<td style="text-align: left">')
+    assert finish_site.with_aligned_numbers(own) == own
+
+
+def signature(*lines):
+    "A signature as Quarto writes it, a span for each line."
+    spans = [f'<span id="cb7-{n}"><a href="#" aria-hidden="true"></a>{line}</span>' for n, line in enumerate(lines)]
+    return f'<div class="sourceCode"><pre><code class="sourceCode python">{chr(10).join(spans)}</code></pre></div>'
+
+
+def test_signatures_have_no_empty_lines():
+    arrow = '<span class="op">-&gt;</span>Path'
+    lines = ["", '<span class="kw">def</span> model(', "    ", f"){arrow}", ""]
+    page = heading("Run.model", "run.model") + signature(*lines)
+    method = finish_site.with_trim_signatures(page, [])
+    assert f"model(){arrow}" in method
+    assert method.count("<span id") == 1
+    as_property = finish_site.with_trim_signatures(page, ["Run.model"])
+    assert 'model<span class="op">: </span>Path' in as_property
+    assert "def" not in as_property
+
+
+def test_class_properties(tmp_path):
+    lines = ["class Run:", "    @property", "    def model(self): pass", "    def load(self): pass"]
+    (tmp_path/"training.py").write_text("\n".join(lines))
+    assert finish_site.class_properties(tmp_path) == ["Run.model"]
+
+
+def test_short_names_and_numbers_stay_on_one_line():
+    page = "<p><code>--out</code> 95 % of <code>a rather long line of code, which may break</code></p>"
+    finished = finish_site.with_unbroken_words(f"<pre><code>9 %</code></pre>{page}{heading('Run.is_kept')}")
+    assert finished.startswith("<pre><code>9 %</code></pre>") # what a cell has printed
+    assert '<code class="short">--out</code> 95&nbsp;% of <code>a rather' in finished
+    assert "Run.<wbr>is_<wbr>kept</h3>" in finished
+
+
+def test_the_bar_marks_the_current_page_alone():
+    link = '<a class="nav-link active" href="../get_started.html" aria-current="page">'
+    assert "active" not in finish_site.with_current_page("tutorials/ensemble.html", link)
+    assert finish_site.with_current_page("get_started.html", link.replace("../", "./")) == link.replace("../", "./")
+
+
+def test_a_name_without_an_entry_is_no_link():
+    def link(target, name): return f'<a href="{target}"><code>{name}</code></a>'
+    ids = {"a.html": {"predict"}, "b.html": {"load"}}
+    for kept in (link("a.html#predict", "predict"), link("b.html#load", "load"), link("b.html", "save")):
+        assert finish_site.without_empty_links("a.html", kept, ids) == kept
+    for dropped in (link("a.html", "train"), link("b.html", "_load"), link("b.html#gone", "gone")):
+        assert "<a" not in finish_site.without_empty_links("a.html", dropped, ids)
+
+
+def test_no_column_of_defaults_without_defaults():
+    assert "default" in finish_site.field_table(FIELDS["Run"])
+    assert "default" not in finish_site.field_table([("folder", "Path", "", "where it is")])

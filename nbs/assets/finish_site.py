@@ -1,7 +1,7 @@
 """What Quarto leaves to do: it runs this file once it has rendered the site (`post-render` in _quarto.yml).
 
-No page loads anything from another host, the fields of classes are listed, the search finds functions first,
-the Markdown twins link to each other, and llms.txt lists the pages.
+No page loads anything from another host, the fields of classes are listed, tables and signatures are easy to read,
+the search finds functions first, the Markdown twins link to each other, and llms.txt lists the pages.
 """
 import ast
 import html as html_module
@@ -23,6 +23,21 @@ TWO_HEAD_ROWS = re.compile(
     r"<thead>\s*<tr[^>]*>((?:(?!</tr>).)*)</tr>\s*<tr[^>]*>((?:(?!</tr>).)*)</tr>\s*</thead>", re.S)
 HEAD_CELL = re.compile(r"<th[^>]*>(.*?)</th>", re.S)
 FIELD_TABLE = re.compile(r'<table class="table table-sm fields">.*?</table>', re.S)
+# The divided widths of a table written in Markdown; a browser finds better ones
+COLUMN_WIDTHS = re.compile(r"<colgroup>.*?</colgroup>\s*", re.S)
+TABLE = re.compile(r"<table.*?</table>", re.S)
+ROW = re.compile(r"<tr.*?</tr>", re.S)
+CELL = re.compile(r"<(t[dh])([^>]*)>(.*?)</t[dh]>", re.S)
+NUMBER = re.compile(r"[-\u2212+]?[\d.,]+(?:e[-+]?\d+)?(?: ?%)?(?: [\u00b1(].*)?|nan|NaN|\u2013")
+# Empty lines at the start, in the middle and at the end of a signature
+EMPTY_LINE = r'<span id="cb\d+-\d+"><a [^>]*></a>\s*</span>'
+EMPTY_START = re.compile(rf'(<code class="sourceCode python">){EMPTY_LINE}\n')
+EMPTY_END = re.compile(rf"\n{EMPTY_LINE}(</code>)")
+NO_PARAMETERS = re.compile(rf'\(</span>\n{EMPTY_LINE}\n<span id="cb\d+-\d+"><a [^>]*></a>\)')
+BLOCK = re.compile(r"<(pre|script|style)\b.*?</\1>", re.S) # left as it is
+SHORT_CODE = re.compile(r"<code>([^<\n]{1,28})</code>")
+CURRENT_PAGE = re.compile(r'<a class="nav-link active" href="([^"]*)" aria-current="page">')
+NAME_LINK = re.compile(r'<a href="([\w./-]*\.html)(?:#([\w.-]*))?">(<code>([\w.]+)</code>)</a>')
 # The entry of a function or a class: a heading that is its name alone, and before the next heading its docstring.
 SYMBOL = re.compile(
     r'<h3[^>]*data-anchor-id="(?P<anchor>[\w.-]+)"[^>]*>(?P<name>[\w.]+)</h3>'
@@ -50,12 +65,14 @@ def field_row(field, lines):
 
 
 def field_table(rows):
-    "Fields as an HTML table."
-    head = "<tr><th>field</th><th>type</th><th>default</th><th>meaning</th></tr>"
+    "Fields as an HTML table, without the column of defaults if there are none."
+    has_defaults = any(default for _, _, default, _ in rows)
+    columns = ["field", "type", "default", "meaning"] if has_defaults else ["field", "type", "meaning"]
+    head = f"<tr>{''.join(f'<th>{column}</th>' for column in columns)}</tr>"
     body = []
     for name, kind, default, meaning in rows:
-        code = "".join(f"<td><code>{html_module.escape(part)}</code></td>" if part else "<td></td>"
-            for part in (name, kind, default))
+        parts = [name, kind, default] if has_defaults else [name, kind]
+        code = "".join(f"<td><code>{html_module.escape(part)}</code></td>" if part else "<td></td>" for part in parts)
         body.append(f"<tr>{code}<td>{html_module.escape(meaning)}</td></tr>")
     return f'<table class="table table-sm fields"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
 
@@ -84,11 +101,94 @@ def with_one_head_row(html):
     return TWO_HEAD_ROWS.sub(merge, html)
 
 
+def is_number(cell): return bool(NUMBER.fullmatch(re.sub(r"<[^>]+>", "", cell[3]).strip()))
+
+
+def with_aligned_numbers(html):
+    "A page on which columns of numbers are aligned to the right, and no number is broken over two lines."
+    def align(found):
+        rows = [list(CELL.finditer(row)) for row in ROW.findall(found[0])]
+        body = [row for row in rows if row and row[0][1] == "td"]
+        width = {len(row) for row in rows}
+        if not body or len(width) > 1 or re.search("(col|row)span|text-align", found[0]): return found[0]
+        columns = range(width.pop())
+        numeric = [all(is_number(row[column]) for row in body) for column in columns]
+        def mark(row):
+            cells = iter(numeric)
+            return CELL.sub(lambda cell: f'<{cell[1]}{cell[2]} style="text-align: right; white-space: nowrap">{cell[3]}'
+                f"</{cell[1]}>" if next(cells) else cell[0], row[0])
+        return ROW.sub(mark, found[0])
+    return TABLE.sub(align, html)
+
+
+def with_trim_signatures(html, properties):
+    "A page whose signatures have no empty lines; a property has no brackets."
+    html = EMPTY_END.sub(r"\1", EMPTY_START.sub(r"\1", html))
+    html = NO_PARAMETERS.sub("()", html)
+    for name in properties:
+        _, _, attribute = name.rpartition(".")
+        signature = re.compile(rf'(data-anchor-id="[^"]*">{re.escape(name)}</h3>\s*<div[^>]*><pre[^>]*><code[^>]*>'
+            rf'<span[^>]*><a [^>]*></a>)<span class="kw">def</span> {attribute}\(\)(?:</span>)?<span class="op">-&gt;')
+        html = signature.sub(rf'\1{attribute}<span class="op">: ', html)
+    return html
+
+
+def class_properties(package):
+    "The properties of the classes of the package, as Class.name."
+    found = []
+    for path in sorted(Path(package).glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"): continue
+            for item in node.body:
+                decorators = [ast.unparse(each) for each in getattr(item, "decorator_list", [])]
+                if "property" in decorators: found.append(f"{node.name}.{item.name}")
+    return found
+
+
+def outside_blocks(change, html):
+    "Change what is no code block, script or style."
+    parts, end = [], 0
+    for block in BLOCK.finditer(html):
+        parts += [change(html[end:block.start()]), block[0]]
+        end = block.end()
+    return "".join([*parts, change(html[end:])])
+
+
+def with_unbroken_words(html):
+    "A page on which a short name stays on one line, and a number with its per cent sign; long headings may be broken."
+    def change(text):
+        text = SHORT_CODE.sub(r'<code class="short">\1</code>', text)
+        text = re.sub(r"(?<=\d) %", "&nbsp;%", text)
+        return re.sub(r"(<h[34][^>]*>)([\w.]+)(</h[34]>)",
+            lambda found: found[1] + re.sub(r"([._])(?=\w)", r"\1<wbr>", found[2]) + found[3], text)
+    return outside_blocks(change, html)
+
+
+def with_current_page(page, html):
+    "A page whose bar marks this page as the current one, and no other."
+    def mark(found):
+        if posixpath.normpath(posixpath.join(posixpath.dirname(page), found[1])) == page: return found[0]
+        return f'<a class="nav-link" href="{found[1]}">'
+    return CURRENT_PAGE.sub(mark, html)
+
+
+def without_empty_links(page, html, ids):
+    "A page on which no name links to the page it stands on, or to another one, without having an entry there."
+    def keep(found):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), found[1]))
+        has_entry = found[2] in ids.get(target, ())
+        is_public = target != page and not found[4].startswith("_")
+        return found[0] if has_entry or (is_public and not found[2]) else found[3]
+    return NAME_LINK.sub(keep, html)
+
+
 def finish_page(html):
     "A page without remote scripts, without signatures that say nothing, and without rows that are nearly empty."
     html = REMOTE_SCRIPT.sub("", html)
     html = REQUIRE_SHIM.sub("", html)
-    return with_one_head_row(EMPTY_SIGNATURE.sub("", html))
+    html = with_one_head_row(EMPTY_SIGNATURE.sub("", html))
+    html = re.sub(r"(</h2>)\s*<hr>", r"\1", html) # the heading has a line already
+    return with_aligned_numbers(COLUMN_WIDTHS.sub("", html))
 
 
 def with_local_links(page, html, ids, site):
@@ -151,13 +251,17 @@ def main():
     root = next(folder for folder in Path.cwd().parents if (folder/"settings.ini").exists())
     settings = (root/"_quarto.yml").read_text(encoding="utf-8")
     fields = class_fields(root/"fakenews_nb")
+    properties = class_properties(root/"fakenews_nb")
     pages = {}
     for path in sorted(out.rglob("*.html")):
-        pages[path.relative_to(out).as_posix()] = with_fields(finish_page(path.read_text(encoding="utf-8")), fields)
+        html = with_trim_signatures(finish_page(path.read_text(encoding="utf-8")), properties)
+        pages[path.relative_to(out).as_posix()] = with_fields(html, fields)
     ids = {page: set(re.findall(r'\bid="([^"]+)"', html)) for page, html in pages.items()}
     for page, html in pages.items():
-        if page != "404.html": pages[page] = with_local_links(page, html, ids, about["site-url"]) # 404: no fixed place
-        (out/page).write_text(pages[page], encoding="utf-8")
+        if page != "404.html": # its place is not fixed
+            html = with_current_page(page, with_local_links(page, html, ids, about["site-url"]))
+            html = without_empty_links(page, html, ids)
+        (out/page).write_text(with_unbroken_words(html), encoding="utf-8")
     index = json.loads((out/"search.json").read_text(encoding="utf-8"))
     symbols = list(symbol_entries(pages))
     names = {entry["objectID"] for entry in symbols}
