@@ -10,16 +10,17 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is neede
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */make \1\t/' | expand -t 18
 
+# --no-compile saves half a minute: Python compiles what it imports.
 $(READY): settings.ini setup.py constraints.txt
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,excel,explain,openvino,ray,serve]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,excel,explain,openvino,ray,serve]'
 	@touch $@
 
 $(COLAB_READY): settings.ini setup.py constraints-colab.txt
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv-colab
-	$(COLAB)/python -m pip install --quiet -c constraints-colab.txt -e '.[dev,excel,explain,openvino,ray,serve]'
+	$(COLAB)/python -m pip install --quiet --no-compile -c constraints-colab.txt -e '.[dev,excel,explain,openvino,ray,serve]'
 	@touch $@
 
 demo: $(READY)  ## train and inspect a tiny model on the built-in sample, offline

@@ -240,14 +240,13 @@ if shutil.which("quarto"): AFTER.append(("the built site", built_site))
 
 def main(words):
     "Run the checks whose names hold one of the words; all of them if there are none."
-    counts = []
     os.environ.update(ENVIRONMENT)
     pool = ProcessPoolExecutor(ABREAST, mp_context=get_context("spawn"), max_tasks_per_child=NOTEBOOKS_PER_PROCESS)
-    for steps in (BEFORE, list(notebook_steps(pool)), AFTER):
-        chosen = [(name, work) for name, work in steps if not words or any(word in name for word in words)]
-        with ThreadPoolExecutor(ABREAST) as threads:
-            futures = [threads.submit(step, name, work) for name, work in chosen]
-            counts += [future.result() for future in futures]
+    steps = [*BEFORE, *notebook_steps(pool), *AFTER]
+    chosen = [(name, work) for name, work in steps if not words or any(word in name for word in words)]
+    with ThreadPoolExecutor(ABREAST) as threads:
+        futures = [threads.submit(step, name, work) for name, work in chosen]
+        counts = [future.result() for future in futures]
     pool.shutdown()
     passed, failed = sum(count[0] for count in counts), sum(count[1] for count in counts)
     print(f"{passed} passed, {failed} failed")
