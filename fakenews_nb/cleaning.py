@@ -270,7 +270,7 @@ def clean_articles(
     articles:pd.DataFrame, # the article table
     rules:tuple[Rule, ...]=RULES # applied in order
     )->pd.DataFrame: # a copy with title and text cleaned; the table itself if there are no rules
-    "Clean the titles and bodies of a table, without a look at the labels."
+    "Clean the titles and bodies of a table, without reading the labels."
     if not rules: return articles
     return articles.assign(title=_clean_column(articles.title, rules), text=_clean_column(articles.text, rules))
 

@@ -101,8 +101,8 @@ def table(*rows):
 
 
 def test_columns_of_numbers_are_aligned():
-    finished = finish_site.with_aligned_numbers(table(["model", "F1"], ["svc", "0.95 (0.94–0.96)"], ["7", "−1,303"]))
-    assert finished.count('style="text-align: right; white-space: nowrap"') == 3 # the head, and two cells
+    finished = finish_site.with_aligned_numbers(table(["model", "F1"], ["svc", "0.95 (0.94–0.96)"], ["7", "−1,303"], ["8", "0.9–1"]))
+    assert finished.count('style="text-align: right; white-space: nowrap"') == 4 # the head, and three cells
     assert "<th>model</th>" in finished
     assert '<td style="text-align: right; white-space: nowrap">−1,303</td>' in finished
     words = table(["model", "note"], ["svc", "a note"], ["tree", "7 articles"])

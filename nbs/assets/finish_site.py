@@ -28,7 +28,7 @@ COLUMN_WIDTHS = re.compile(r"<colgroup>.*?</colgroup>\s*", re.S)
 TABLE = re.compile(r"<table.*?</table>", re.S)
 ROW = re.compile(r"<tr.*?</tr>", re.S)
 CELL = re.compile(r"<(t[dh])([^>]*)>(.*?)</t[dh]>", re.S)
-NUMBER = re.compile(r"[-\u2212+]?[\d.,]+(?:e[-+]?\d+)?(?: ?%)?(?: [\u00b1(].*)?|nan|NaN|\u2013")
+NUMBER = re.compile(r"[-\u2212+]?[\d.,]+(?:e[-+]?\d+)?(?:\u2013[\d.,]+)?(?: ?%)?(?: [\u00b1(].*)?|nan|NaN|\u2013")
 # Empty lines at the start, in the middle and at the end of a signature
 EMPTY_LINE = r'<span id="cb\d+-\d+"><a [^>]*></a>\s*</span>'
 EMPTY_START = re.compile(rf'(<code class="sourceCode python">){EMPTY_LINE}\n')
