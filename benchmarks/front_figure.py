@@ -34,7 +34,8 @@ def mean_scores(rows):
 
 def draw(means, path):
     "A dot for each model, level and corpus."
-    figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    plt.rc("font", size=12) # large and narrow: it is read on phones, too
+    figure, ax = plt.subplots(figsize=(6, 4.4), layout="constrained")
     new_axes(ax)
     places = {corpus: place for place, corpus in enumerate(reversed(CORPORA))}
     styles = zip(MODELS.values(), _ACCENT_COLORS, ("o", "s"), (.12, -.12), strict=False)
@@ -45,14 +46,14 @@ def draw(means, path):
             ax.scatter([means[model, level, corpus] for corpus in CORPORA], heights, marker=marker, s=70,
                 facecolor=filled, edgecolor=color, linewidth=2, label=f"{model}, {level}", zorder=3)
     ax.axvline(.5, color=_NEUTRAL_COLOR, lw=1, ls="--")
-    ax.annotate(" guessing", (.5, 2.42), fontsize=9, color="#555555")
+    ax.annotate(" guessing", (.5, 2.42), color="#555555")
     ax.set_yticks(list(places.values()), [CORPORA[corpus] for corpus in places])
     ax.set(xlim=(.38, 1.01), ylim=(-.5, 2.6), xlabel="macro F1 of models trained on ISOT")
     in_domain = means.xs("isot", level="corpus")
     out_of_domain = means.drop("isot", level="corpus")
     lowest, highest = math.floor(in_domain.min()*100)/100, math.ceil(out_of_domain.max()*100)/100
-    ax.set_title(f"Above {lowest:.2f} on ISOT, below {highest:.2f} on news from elsewhere", loc="left", fontsize=11)
-    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(.45, .3), frameon=True)
+    ax.set_title(f"Above {lowest:.2f} on ISOT, below {highest:.2f} on news from elsewhere", loc="right", fontsize=13)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=200)
 
 
