@@ -101,7 +101,8 @@ def table(*rows):
 
 
 def test_columns_of_numbers_are_aligned():
-    finished = finish_site.with_aligned_numbers(table(["model", "F1"], ["svc", "0.95 (0.94–0.96)"], ["7", "−1,303"], ["8", "0.9–1"]))
+    rows = [["svc", "0.95 (0.94–0.96)"], ["7", "−1,303"], ["8", "0.9–1"]]
+    finished = finish_site.with_aligned_numbers(table(["model", "F1"], *rows))
     assert finished.count('style="text-align: right; white-space: nowrap"') == 4 # the head, and three cells
     assert "<th>model</th>" in finished
     assert '<td style="text-align: right; white-space: nowrap">−1,303</td>' in finished
@@ -136,6 +137,17 @@ def test_class_properties(tmp_path):
     lines = ["class Run:", "    @property", "    def model(self): pass", "    def load(self): pass"]
     (tmp_path/"training.py").write_text("\n".join(lines))
     assert finish_site.class_properties(tmp_path) == ["Run.model"]
+
+
+def test_signatures_show_stars(tmp_path):
+    lines = ["def load(", "    path,", "    *,", "    clean='none',", "    **more # for read", "    ): pass"]
+    (tmp_path/"data.py").write_text("\n".join(lines))
+    starred = finish_site.starred_parameters(tmp_path)
+    assert starred == {"load": [("clean", "*, ", ""), ("more", "**", "for read")]}
+    page = heading("load") + signature("def load(", "    path,", "    clean:str='none',", "    more:Any", ")")
+    finished = finish_site.with_stars(page, starred)
+    assert "</a>    *, clean:str='none'," in finished
+    assert '</a>    **more:Any</span> <span class="co"># for read</span>' in finished
 
 
 def test_short_names_and_numbers_stay_on_one_line():

@@ -145,6 +145,32 @@ def class_properties(package):
     return found
 
 
+def starred_parameters(package):
+    "What nbdev's signatures leave out: function -> parameter, the stars before it, and the comment that is lost."
+    found = {}
+    for path in sorted(Path(package).glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        lines = source.splitlines()
+        for node in ast.parse(source).body:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"): continue
+            first, last = node.args.kwonlyargs[:1], node.args.kwarg
+            starred = [(parameter.arg, "*, ", "") for parameter in first if not node.args.vararg]
+            if last: starred.append((last.arg, "**", lines[last.end_lineno - 1].partition("#")[2].strip()))
+            if starred: found[node.name] = starred
+    return found
+
+
+def with_stars(html, starred):
+    "A page whose signatures tell keyword arguments from others."
+    for function, parameters in starred.items():
+        for parameter, stars, comment in parameters:
+            entry = rf'data-anchor-id="[^"]*">{function}</h3>(?:(?!</pre>).)*?'
+            line = re.compile(rf"({entry}</a>    )({parameter}:.*?)(?=\n)", re.S)
+            note = f' <span class="co"># {html_module.escape(comment)}</span>' if comment else ""
+            html = line.sub(lambda found, stars=stars, note=note: found[1] + stars + found[2] + note, html, count=1)
+    return html
+
+
 def outside_blocks(change, html):
     "Change what is no code block, script or style."
     parts, end = [], 0
@@ -251,10 +277,11 @@ def main():
     root = next(folder for folder in Path.cwd().parents if (folder/"settings.ini").exists())
     settings = (root/"_quarto.yml").read_text(encoding="utf-8")
     fields = class_fields(root/"fakenews_nb")
-    properties = class_properties(root/"fakenews_nb")
+    properties, starred = class_properties(root/"fakenews_nb"), starred_parameters(root/"fakenews_nb")
     pages = {}
     for path in sorted(out.rglob("*.html")):
         html = with_trim_signatures(finish_page(path.read_text(encoding="utf-8")), properties)
+        html = with_stars(html, starred)
         pages[path.relative_to(out).as_posix()] = with_fields(html, fields)
     ids = {page: set(re.findall(r'\bid="([^"]+)"', html)) for page, html in pages.items()}
     for page, html in pages.items():
