@@ -649,7 +649,9 @@ def _errors_command(
     shortened = [title if len(title) <= 60 else title[:57] + "..." for title in table.title]
     print(table.assign(title=shortened).to_string(index=False))
     slices = find_slices(predictions).head(5).drop(columns=["difference", "p"])
-    if len(slices): print("\nthe worst slices, each against the rest\n" + slices.round(3).to_string(index=False))
+    if len(slices):
+        print("\nthe worst slices first, each beside the error rate of the rest")
+        print(slices.round(3).to_string(index=False))
     notify(f"\nreport: {run/'report.html'}")
 
 # %% ../nbs/37_cli.ipynb #24a39b80
@@ -842,10 +844,11 @@ def _predict_command(
     file:Annotated[str|None, typer.Option(
         help="File of articles to predict instead, with columns title, text or both: CSV, TSV, JSON Lines or Parquet "
              "of any size, JSON or Excel that fits into memory; - reads JSON Lines from standard input; "
-             "with --ray, a folder of Parquet files.")]=None,
+             "on a Ray cluster, a folder of Parquet files.")]=None,
     out:Annotated[str|None, typer.Option(
         help="File to write: CSV, TSV, Parquet or JSON Lines; after a stop, the same command goes on; "
-             "- writes JSON Lines to standard output (default: CSV on standard output); with --ray, a folder.")]=None,
+             "- writes JSON Lines to standard output (default: CSV on standard output); "
+             "on a Ray cluster, a folder.")]=None,
     overwrite:Annotated[bool, typer.Option("--overwrite",
         help="Replace the file to write if it exists, and discard an unfinished prediction with other settings."
         )]=False,
@@ -866,7 +869,7 @@ def _predict_command(
         help="Ray cluster that predicts a folder of Parquet files: local starts one on this machine, auto finds the "
              "one that runs here.")]=None,
     id_column:Annotated[str|None, typer.Option(rich_help_panel=_CLUSTER,
-        help="Column whose values are all different, with --ray (default: id).")]=None
+        help="Column whose values are all different, for a Ray cluster (default: id).")]=None
     )->None:
     "Predict whether articles read like fake or real news, and with what probability. This does not check facts."
     from fakenews_nb.detector import Detector

@@ -89,7 +89,7 @@ class Detector:
     def predict(self,
         texts:Any, # one text or many, not cleaned; the bodies if you pass titles
         titles:Any=None, # a title for each text; None: the texts have no titles, or bring them along
-        prior:float|None=None # the fraction of real texts in this batch, if it is known; see below
+        prior:float|None=None # the fraction of real texts in this batch; None: not known
         )->Any: # a Verdict, a list, a DataFrame or a generator, as the table above says
         "Predict texts; `DataError` if there are too few titles, or if no text has letters (but not for a generator)."
         is_one, is_stream = isinstance(texts, (str, Mapping)), isinstance(texts, Iterator)

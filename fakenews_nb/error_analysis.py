@@ -214,7 +214,7 @@ class ErrorReport:
 def misclassified(
     predictions:Predictions, # predictions for labelled articles
     top:int|None=None # largest number of articles to return; None: all
-    )->pd.DataFrame: # the columns _ARTICLE_COLUMNS, then those of the user's file; words: number of words in the body
+    )->pd.DataFrame: # title, true, predicted, confidence, id, subject, words (of the body), then the file's columns
     "List the articles that a model misclassifies, the most confident errors first."
     return _article_rows(predictions, _error_rows(predictions)[:top])
 
@@ -468,7 +468,7 @@ def nearest_articles(
     train:pd.DataFrame, # the article table to search, usually the training split
     k:int=1, # number of neighbours per article
     vectors:tuple[Any, Any]|None=None # a matrix for articles and one for train, a row per article; None: TF-IDF
-    )->pd.DataFrame: # _NEIGHBOUR_COLUMNS, then those of the user's file; k rows per article; similarity: 0 to 1
+    )->pd.DataFrame: # k rows per article: titles, labels, similarity (0 to 1) and ids, then the file's columns
     "Find the training articles that are most similar to each article."
     from sklearn.neighbors import NearestNeighbors
     if not len(articles) or not len(train): return pd.DataFrame(columns=_NEIGHBOUR_COLUMNS)
@@ -514,7 +514,7 @@ def _neighbour_table(
 def label_issues(
     articles:pd.DataFrame, # the article table, usually the training split
     seed:int=42 # seed of the five folds
-    )->pd.DataFrame: # the columns _ISSUE_COLUMNS, then those of the user's file; the least probable label first
+    )->pd.DataFrame: # title, given_label, probability, id, then the file's columns; the least probable label first
     "List the articles whose label is probably wrong; `DataError` if a class has fewer than five articles."
     from cleanlab.filter import find_label_issues
     labels = articles.label.to_numpy(dtype=int)
@@ -539,7 +539,7 @@ def perturbation_table(
     predict_articles:Callable[[pd.DataFrame], Predictions], # takes an article table, returns its predictions
     articles:pd.DataFrame # the article table, at least one article
     )->pd.DataFrame: # index perturbation; changed, flips, flip_rate, low and high (Wilson, 95 %), to_fake, to_real
-    "Count the predictions that each of `_PERTURBATIONS` flips, the highest flip rate first."
+    "Count the predictions that each perturbation flips, the highest flip rate first."
     before = predict_articles(articles).predicted
     rows = []
     for name in _PERTURBATIONS:

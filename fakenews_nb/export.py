@@ -58,7 +58,7 @@ def export_model(
     calibration:pd.DataFrame|None=None, # training articles, which OpenVINO's int8 needs; at most 300 are used
     cleaned_by:tuple[Rule, ...]|None=None, # the rules that have already cleaned the articles; None: not cleaned yet
     overwrite:bool=False # True replaces an earlier export
-    )->dict[str, Any]: # the manifest, see below
+    )->dict[str, Any]: # the manifest, the content of detector.json
     "Export a fine-tuned model and check it; `ModelError` if ONNX does not give the logits of PyTorch."
     source = _resolve_model_folder(model_folder)
     same = {"int8": int8, "engine": engine, "articles": articles, "calibration": calibration, "cleaned_by": cleaned_by}
