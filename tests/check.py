@@ -22,7 +22,6 @@ from push import with_site_links  # noqa: E402  (a script, not a package)
 BIN = Path(sys.executable).parent
 ABREAST = (os.cpu_count() or 1) + 1 # notebooks or test files at a time, each on one thread; many wait for processes
 NOTEBOOKS_PER_PROCESS = 16 # then a new process begins, with little memory
-SLOW_TESTS = ("tests/test_serving.py", "tests/test_scoring.py") # begun first: no process works on them alone at the end
 TIMEOUT = 3600  # seconds for one check: several times what a quiet machine needs
 # One thread for each process: several processes with several threads each slow each other down many times.
 ENVIRONMENT = {
@@ -151,7 +150,7 @@ def pytests():
         report = Path(folder)/"report.xml"
         abreast = ("-n", ABREAST, "--dist", "loadfile", "--no-loadscope-reorder") # a file's tests share what they train
         options = ("-q", "--no-header", "-p", "no:cacheprovider", f"--junitxml={report}", *abreast)
-        try: output = call("pytest", *options, *SLOW_TESTS, "tests")
+        try: output = call("pytest", *options, "tests")
         except AssertionError as error:
             if not report.exists(): raise
             output = str(error)

@@ -11,6 +11,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FAKENEWS_SHARED", ROOT.parent/"shared"/"data"))
 ONE_THREAD = {"OMP_NUM_THREADS": "1", **os.environ}
 COMMAND = Path(sys.executable).parent/"fakenews"
+SLOW_FILES = ("test_serving.py", "test_scoring.py")
+
+
+def pytest_collection_modifyitems(items):
+    "Begin with the slowest files, so that no process works on them alone at the end."
+    items.sort(key=lambda item: item.path.name not in SLOW_FILES)
 
 
 def fakenews(*args, code=0):
