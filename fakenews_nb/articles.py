@@ -117,7 +117,7 @@ def _report_missing(
     "Raise a `DataError` that lists what is missing and what was found, with a suggestion."
     listed = ", ".join(map(_short_name, dict.fromkeys(missing)))
     what = f"missing columns: {listed}; found: {_list_names(table.columns)}"
-    fix = _NEEDS
+    fix = _NEEDS if "label" in missing else _NEEDS.removesuffix(",label=verdict")
     if _looks_headerless([str(name) for name in table.columns]):
         what = f"the file seems to have no header line; its first line is {_list_names(table.columns)}"
         fix = "add a first line with the names of the columns, such as title,text,label"

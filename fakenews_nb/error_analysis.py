@@ -20,7 +20,7 @@ from . import core, evaluation, reports
 from .abstention import _LEAST_TRAINING, fit_abstention
 from .attribution import Explanation, explain
 from .baselines import _is_empty_vocabulary, label_predictability
-from .calibration import calibrate, fit_temperature, plot_reliability, plot_risk_coverage
+from .calibration import calibrate, plot_reliability, plot_risk_coverage
 from .cleaning import _DATELINE, Rule
 from .core import FAKE, ID2LABEL, REAL, DataError, _LazyModule, _LazyType
 from .evaluation import Predictions, article_outputs, class_report, predict, score_intervals
@@ -65,6 +65,7 @@ def finish_run(
     for note in [*notes, *_class_weight_advice(predictions, run)]: notify(note)
     notify("analysing the errors")
     temperature = f"{calibration['temperature']:.3f}, fitted on the validation articles"
+    if not calibration["errors"]: temperature = "1, not fitted: no validation article is misclassified"
     encoder = core._shown_name(settings["model"])
     about = {"model": encoder, "temperature": temperature, **_describe_data(manifest)}
     report = error_report(predictions, dataset["train"].to_pandas(), run.model, cleaned_by=rules, about=about)
@@ -91,7 +92,6 @@ def _calibrate_run(
     if record.is_file(): return {name: value for name, value in read_json(record).items() if name != "made_by"}
     validation = dataset["validation"].to_pandas()
     outputs = article_outputs(model_folder, validation, rules, batch_size=batch_size)
-    temperature = fit_temperature(Predictions(validation, outputs.logits))
     train = dataset["train"].to_pandas()
     with changed_folder(model_folder) as copy:
         calibration = calibrate(copy, validation, rules, outputs.logits)
@@ -100,7 +100,7 @@ def _calibrate_run(
             return calibration
         train = train.sample(min(_MAX_EMBEDDED, len(train)), random_state=0)
         embeddings = article_outputs(model_folder, train, rules, batch_size=batch_size).embeddings
-        calibrated = Predictions(validation, outputs.logits/temperature)
+        calibrated = Predictions(validation, outputs.logits/calibration["temperature"])
         labels = train.label.to_numpy(dtype=int)
         fit_abstention(calibrated, outputs.embeddings, embeddings, labels).save(copy)
     return calibration

@@ -152,6 +152,9 @@ def _calibration_sentence(
     calibration:dict[str, Any] # see calibration.calibrate
     )->str: # a sentence
     "Say how the probabilities were calibrated."
+    if not calibration["errors"]:
+        return (f"No temperature could be fitted: none of the {calibration['articles']:,} validation articles is "
+            "misclassified, so the probabilities are those of the model.")
     before, after = calibration["ece_before"], calibration["ece_after"]
     return (f"A temperature of {calibration['temperature']:.3f} was fitted on {calibration['articles']:,} validation "
         f"articles and is built into the folder; the expected calibration error there went from {before:.4f} to "

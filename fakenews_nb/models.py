@@ -89,8 +89,8 @@ def _encoder_error(
         return ModelError(f"the model cannot be loaded ({reason})", where=source,
             fix="pass a Hugging Face model folder: config, safetensors and tokenizer")
     return ModelError(f"the model is not in the local cache, and the Hub did not provide it ({reason})", where=source,
-        fix="one of three: --model FOLDER with a downloaded model; on Kaggle, attach a data set that holds the model "
-            "and pass its folder; or --model tiny, which needs no download")
+        fix="one of four: --model FOLDER with a downloaded model; on Kaggle, attach a data set that holds the model "
+            "and pass its folder; a baseline such as --model linear_svc; or --model tiny, which needs no download")
 
 def _first_line(
     error:Exception # any

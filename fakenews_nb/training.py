@@ -307,8 +307,9 @@ def _check_settings(
     if isinstance(before.get("recipe"), dict): before["recipe"] = asdict(Recipe(name="")) | before["recipe"]
     different = [name for name, value in settings.items() if before.get(name) != value]
     if not different: return
-    what = f"this run was started with another {', '.join(different)}"
-    named = [name for name in ("model", "limit") if name in different]
+    words = {"data": "folder of articles", "data_sha256": "set of articles"}
+    what = f"this run was started with another {', '.join(words.get(name, name) for name in different)}"
+    named = [name for name in ("data", "model", "limit") if name in different]
     changes = [_changed_fields({name: before.get(name)}, {name: settings[name]}) for name in named]
     if "recipe" in different: changes.append(_changed_fields(before.get("recipe"), settings["recipe"]))
     if changes: what += f" ({', '.join(changes)})"
