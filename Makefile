@@ -10,7 +10,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is neede
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */make \1\t/' | expand -t 18
 
-# --no-compile saves half a minute: Python compiles what it imports.
+# --no-compile: Python compiles what it imports, which is a part of what is installed.
 $(READY): settings.ini setup.py constraints.txt
 	@$(CHECK_PYTHON)
 	$(PYTHON) -m venv .venv

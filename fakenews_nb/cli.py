@@ -855,7 +855,7 @@ def _predict_command(
     threshold:Annotated[float, typer.Option(help="Probability of fake at which, or above, the verdict is fake.")]=.5,
     error_rate:Annotated[float, typer.Option(
         help="Largest fraction of wrong answers; the detector abstains where it could not keep it: 0.1, 0.05, 0.02, "
-             "0.01, 0.005, 0.002 or 0.001. Without effect at another threshold than 0.5.")]=.05,
+             "0.01, 0.005, 0.002 or 0.001. It has no effect at a threshold other than 0.5.")]=.05,
     threads:_Threads=None,
     why:Annotated[bool, typer.Option("--why",
         help="Print the sentences of each text that weighed most; the words, if it is one sentence.")]=False,

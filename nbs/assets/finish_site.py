@@ -44,16 +44,21 @@ SYMBOL = re.compile(
     r'(?:(?!<h\d[ >]).)*?<p><em>(?P<docstring>(?:(?!<h\d[ >]).)*?)</em></p>', re.S)
 
 
-def class_fields(package):
-    "The fields of every class of the package: class name -> rows of name, type, default and meaning."
-    found = {}
+def public_definitions(package, kind):
+    "The public functions (kind `ast.FunctionDef`) or classes (`ast.ClassDef`), each with the lines of its file."
     for path in sorted(Path(package).glob("*.py")):
         source = path.read_text(encoding="utf-8")
         lines = source.splitlines()
         for node in ast.parse(source).body:
-            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"): continue
-            fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
-            if fields: found[node.name] = [field_row(field, lines) for field in fields]
+            if isinstance(node, kind) and not node.name.startswith("_"): yield node, lines
+
+
+def class_fields(package):
+    "The fields of every class of the package: class name -> rows of name, type, default and meaning."
+    found = {}
+    for node, lines in public_definitions(package, ast.ClassDef):
+        fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+        if fields: found[node.name] = [field_row(field, lines) for field in fields]
     return found
 
 
@@ -104,20 +109,25 @@ def with_one_head_row(html):
 def is_number(cell): return bool(NUMBER.fullmatch(re.sub(r"<[^>]+>", "", cell[3]).strip()))
 
 
+def align_cells(row, is_numeric):
+    "A row of a table with the cells of numeric columns aligned to the right; is_numeric: a truth value per column."
+    columns = iter(is_numeric)
+    def align(cell):
+        tag, attributes, content = cell.groups()
+        if not next(columns): return cell[0]
+        return f'<{tag}{attributes} style="text-align: right; white-space: nowrap">{content}</{tag}>'
+    return CELL.sub(align, row)
+
+
 def with_aligned_numbers(html):
     "A page on which columns of numbers are aligned to the right, and no number is broken over two lines."
     def align(found):
         rows = [list(CELL.finditer(row)) for row in ROW.findall(found[0])]
         body = [row for row in rows if row and row[0][1] == "td"]
-        width = {len(row) for row in rows}
-        if not body or len(width) > 1 or re.search("(col|row)span|text-align", found[0]): return found[0]
-        columns = range(width.pop())
-        numeric = [all(is_number(row[column]) for row in body) for column in columns]
-        def mark(row):
-            cells = iter(numeric)
-            return CELL.sub(lambda cell: f'<{cell[1]}{cell[2]} style="text-align: right; white-space: nowrap">{cell[3]}'
-                f"</{cell[1]}>" if next(cells) else cell[0], row[0])
-        return ROW.sub(mark, found[0])
+        widths = {len(row) for row in rows}
+        if not body or len(widths) > 1 or re.search("(col|row)span|text-align", found[0]): return found[0]
+        is_numeric = [all(map(is_number, column)) for column in zip(*body, strict=True)]
+        return ROW.sub(lambda row: align_cells(row[0], is_numeric), found[0])
     return TABLE.sub(align, html)
 
 
@@ -136,27 +146,24 @@ def with_trim_signatures(html, properties):
 def class_properties(package):
     "The properties of the classes of the package, as Class.name."
     found = []
-    for path in sorted(Path(package).glob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"): continue
-            for item in node.body:
-                decorators = [ast.unparse(each) for each in getattr(item, "decorator_list", [])]
-                if "property" in decorators: found.append(f"{node.name}.{item.name}")
+    for node, _ in public_definitions(package, ast.ClassDef):
+        for item in node.body:
+            decorators = [ast.unparse(each) for each in getattr(item, "decorator_list", [])]
+            if "property" in decorators: found.append(f"{node.name}.{item.name}")
     return found
 
 
 def starred_parameters(package):
     "What nbdev's signatures leave out: function -> parameter, the stars before it, and the comment that is lost."
     found = {}
-    for path in sorted(Path(package).glob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        lines = source.splitlines()
-        for node in ast.parse(source).body:
-            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"): continue
-            first, last = node.args.kwonlyargs[:1], node.args.kwarg
-            starred = [(parameter.arg, "*, ", "") for parameter in first if not node.args.vararg]
-            if last: starred.append((last.arg, "**", lines[last.end_lineno - 1].partition("#")[2].strip()))
-            if starred: found[node.name] = starred
+    for node, lines in public_definitions(package, ast.FunctionDef):
+        keywords, rest = node.args.kwonlyargs, node.args.kwarg
+        starred = []
+        if keywords and not node.args.vararg: starred.append((keywords[0].arg, "*, ", ""))
+        if rest:
+            _, _, comment = lines[rest.end_lineno - 1].partition("#")
+            starred.append((rest.arg, "**", comment.strip()))
+        if starred: found[node.name] = starred
     return found
 
 
